@@ -1,0 +1,27 @@
+/** For those who write a connector: what all of ours share. Applications have no use for it. */
+export { scheduleLength } from './backoff.js';
+export {
+  type ConnectorDefaults,
+  type ConnectorRetryOptions,
+  connectorOptions,
+} from './connector-options.js';
+export { mark } from './marks.js';
+export { RETRY_OPTIONS } from './options.js';
+export {
+  abortSignal,
+  type Check,
+  callable,
+  checkOptions,
+  duration,
+  flag,
+  invalidOption,
+  type Known,
+  nearest,
+  nonEmptyText,
+  unknownOption,
+  wholeNumber,
+} from './options-check.js';
+export { Reconnect, type ReconnectOptions } from './reconnect.js';
+export { redact } from './redact.js';
+export { onAbort } from './signal-hub.js';
+export { SlowStart } from './slow-start.js';

@@ -1,0 +1,140 @@
+import type { Failure } from './failure.js';
+import type { FailedAttempt, Reason } from './marks.js';
+
+interface Base {
+  /** What the caller asked for: `pg.query`, or the name that was given. */
+  readonly operation: string;
+  /** Time of day in milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** An attempt begins. */
+export interface AttemptEvent extends Base {
+  readonly type: 'attempt';
+  readonly attempt: number;
+  readonly maxAttempts: number;
+}
+
+/** An attempt failed and another one will follow. */
+export interface RetryEvent extends Base {
+  readonly type: 'retry';
+  /** The attempt that failed. */
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  readonly delayMs: number;
+  readonly failure: Failure;
+  /** As it was thrown: for use in the process, not for printing. */
+  readonly error: unknown;
+}
+
+export interface SuccessEvent extends Base {
+  readonly type: 'success';
+  readonly attempts: number;
+  readonly elapsedMs: number;
+}
+
+/** An operation failed for good; cancelled and closed ones are not reported. `reason` says why. */
+export interface ExhaustedEvent extends Base {
+  readonly type: 'exhausted';
+  readonly attempts: number;
+  readonly elapsedMs: number;
+  readonly reason: Reason;
+  readonly failure: Failure;
+  readonly error: unknown;
+  readonly failures: readonly FailedAttempt[];
+}
+
+/** An operation failed and may nevertheless have taken effect. */
+export interface OutcomeUnknownEvent extends Base {
+  readonly type: 'outcomeUnknown';
+  readonly attempts: number;
+  readonly reason: Reason;
+  readonly error: unknown;
+}
+
+/** A retry was refused by the budget. */
+export interface BudgetEvent extends Base {
+  readonly type: 'budget';
+  readonly balance: number;
+  readonly denied: number;
+}
+
+/** A connector's service cannot be reached: once an outage. */
+export interface DownEvent extends Base {
+  readonly type: 'down';
+  readonly error: unknown;
+  /** Time of day in milliseconds since 1970. */
+  readonly since: number;
+}
+
+/** It can be reached again. */
+export interface UpEvent extends Base {
+  readonly type: 'up';
+  readonly downMs: number;
+}
+
+export type PolicyEvent =
+  | AttemptEvent
+  | RetryEvent
+  | SuccessEvent
+  | ExhaustedEvent
+  | OutcomeUnknownEvent
+  | BudgetEvent
+  | DownEvent
+  | UpEvent;
+
+export type PolicyEventType = PolicyEvent['type'];
+export type PolicyEventOf<T extends PolicyEventType> = Extract<PolicyEvent, { type: T }>;
+export type PolicyListener<T extends PolicyEventType> = (event: PolicyEventOf<T>) => void;
+
+export const EVENT_TYPES: readonly PolicyEventType[] = [
+  'attempt',
+  'retry',
+  'success',
+  'exhausted',
+  'outcomeUnknown',
+  'budget',
+  'down',
+  'up',
+];
+
+/** Listeners by type. Costs one property read where nobody listens. */
+export class Emitter {
+  private readonly listeners = new Map<PolicyEventType, readonly ((event: never) => void)[]>();
+  /** Whether anyone listens at all. */
+  active = false;
+
+  on<T extends PolicyEventType>(type: T, listener: PolicyListener<T>): () => void {
+    // A wrapper of its own, so that the same function may listen twice and each go by itself.
+    const entry = (event: never): void => listener(event);
+    this.listeners.set(type, [...(this.listeners.get(type) ?? []), entry]);
+    this.active = true;
+    return () => {
+      const rest = (this.listeners.get(type) ?? []).filter((other) => other !== entry);
+      if (rest.length > 0) this.listeners.set(type, rest);
+      else this.listeners.delete(type);
+      this.active = this.listeners.size > 0;
+    };
+  }
+
+  has(type: PolicyEventType): boolean {
+    return this.active && this.listeners.has(type);
+  }
+
+  emit(event: PolicyEvent): void {
+    const listeners = this.listeners.get(event.type);
+    if (listeners === undefined) return;
+    Object.freeze(event);
+    for (const listener of listeners) callHook(listener, event as never);
+  }
+}
+
+/** A hook that throws, or rejects, changes nothing. */
+export function callHook<A>(hook: (argument: A) => unknown, argument: A): void {
+  try {
+    const result = hook(argument);
+    if (result instanceof Promise) result.catch(() => {});
+  } catch {
+    // The caller's operation is not the place to report a listener's bug.
+  }
+}

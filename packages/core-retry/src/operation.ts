@@ -1,0 +1,306 @@
+import type { AttemptState } from './attempt.js';
+import { backoffDelay } from './backoff.js';
+import type { CallOptions, Resolution } from './call.js';
+import type { ClosedError } from './errors.js';
+import { callHook, type Emitter, type RetryEvent } from './events.js';
+import type { Failure } from './failure.js';
+import { type FailedAttempt, innerMark, mark, type Reason, type RetryInfo } from './marks.js';
+import type { Settings } from './options.js';
+import { decide } from './rule.js';
+
+const KEPT_FAILURES = 8;
+const KEPT_DELAYS = 100;
+// So many retries without delay run at once; then the event loop gets a turn, or I/O would starve.
+const RETRIES_WITHOUT_YIELDING = 8;
+
+/** What the policy lends to its operations. */
+export interface Host {
+  readonly emitter: Emitter;
+  /** Operations that sleep, to be woken by `close()`. */
+  readonly sleeping: Set<Operation<unknown>>;
+  readonly closed: boolean;
+}
+
+/** The outcome of thinking over a failure: a value that was found, or go on. */
+export type Next<T> = { readonly value: T } | undefined;
+
+/**
+ * One operation from its first failure on: what happened so far, and what is to be done next.
+ * The success path never makes one.
+ */
+export class Operation<T> {
+  readonly name: string;
+  private readonly host: Host;
+  private readonly settings: Settings;
+  private readonly call: CallOptions<T>;
+  private readonly start: number;
+  private readonly maxAttempts: number;
+  private readonly deadlineAt: number;
+  private readonly failures: FailedAttempt[] = [];
+  private readonly delaysMs: number[] = [];
+  private previousDelayMs = 0;
+  private undelayed = 0;
+  private sawUnknown = false;
+  private last: { readonly error: unknown; readonly failure: Failure } | undefined;
+  private attempt: AttemptState;
+  private wakeUp: ((error?: ClosedError) => void) | undefined;
+  private running = true;
+  private surfaced = false;
+  /** Nobody waits for the result any more: the caller aborted, or time ran out. */
+  abandoned = false;
+
+  constructor(
+    host: Host,
+    settings: Settings,
+    call: CallOptions<T>,
+    attempt: AttemptState,
+    start: number,
+    deadlineAt: number,
+    name: string,
+  ) {
+    this.host = host;
+    this.settings = settings;
+    this.call = call;
+    this.attempt = attempt;
+    this.start = start;
+    this.deadlineAt = deadlineAt;
+    this.maxAttempts = call.maxAttempts ?? settings.maxAttempts;
+    this.name = name;
+  }
+
+  /** The next attempt begins. */
+  began(attempt: AttemptState): void {
+    this.attempt = attempt;
+    this.running = true;
+    this.announce(attempt.number);
+  }
+
+  /** Thinks over a failure of the current attempt; sleeps if another one shall follow. */
+  async afterFailure(error: unknown, timedOut: boolean): Promise<Next<T>> {
+    const { attempt, settings, call } = this;
+    this.running = false;
+    const inner = innerMark(error, this.host, attempt.since);
+    const failure = this.judge(error, inner);
+    const knownBefore = !this.sawUnknown;
+    this.remember(error, failure);
+    if (timedOut && call.stop !== undefined) await this.tolerate(() => call.stop?.(attempt));
+    // Whatever its own verdict: an inner policy that gave up within this attempt has retried enough.
+    if (inner !== undefined && inner.reason !== 'cancelled' && settings.retryIf === undefined) {
+      throw this.surface(inner.reason);
+    }
+    const replaySafe = call.idempotent ?? settings.idempotent;
+    const verdict = decide(failure, replaySafe, call.resolve !== undefined);
+    if (verdict === 'surface') {
+      throw this.surface(failure.transient ? 'outcome-unknown' : 'permanent');
+    }
+    if (verdict === 'resolve') {
+      const resolution = await this.resolve(failure);
+      if (this.abandoned) return undefined;
+      if (resolution.outcome === 'applied') return { value: resolution.value };
+      if (resolution.outcome === 'unknown') throw this.surface('outcome-unknown');
+      this.sawUnknown = !knownBefore;
+      this.last = { error, failure: { ...failure, outcome: 'not-applied' } };
+    }
+    await this.pause(failure);
+    return undefined;
+  }
+
+  /** The caller aborted or time ran out while an attempt, a delay or a resolution was under way. */
+  abandon(reason: Reason, thrown: unknown): unknown {
+    const { attempt } = this;
+    this.abandoned = true;
+    this.wakeUp?.();
+    const sent = attempt.phase === 'sent' || attempt.phase === 'commit';
+    if (this.running && sent) this.sawUnknown = true;
+    attempt.abort(thrown);
+    return reason === 'deadline' && this.last !== undefined
+      ? this.surface('deadline')
+      : this.surface(reason, thrown);
+  }
+
+  /** `close()` was called: a sleeper gives up, an attempt under way may still succeed. */
+  wake(error: ClosedError): void {
+    this.wakeUp?.(error);
+  }
+
+  private judge(error: unknown, inner: RetryInfo | undefined): Failure {
+    const { settings, call, attempt } = this;
+    let failure: Failure;
+    try {
+      failure = (call.classify ?? settings.classify)(error, attempt.phase);
+      if (settings.retryIf !== undefined) {
+        failure = { ...failure, transient: settings.retryIf(error, attempt) === true };
+      }
+    } catch {
+      failure = { category: 'unknown', transient: false, outcome: 'unknown' };
+    }
+    return inner === undefined ? failure : { ...failure, outcome: inner.outcome };
+  }
+
+  private remember(error: unknown, failure: Failure): void {
+    if (this.last !== undefined) {
+      this.failures.push({ attempt: this.attempt.number - 1, ...this.last });
+      if (this.failures.length > KEPT_FAILURES) this.failures.shift();
+    }
+    this.last = { error, failure };
+    if (failure.outcome === 'unknown') this.sawUnknown = true;
+  }
+
+  private async resolve(failure: Failure): Promise<Resolution<T>> {
+    let resolution: Resolution<T> = { outcome: 'unknown' };
+    await this.tolerate(async () => {
+      resolution = (await this.call.resolve?.(failure, this.attempt)) ?? resolution;
+    });
+    return resolution;
+  }
+
+  private async tolerate(step: () => unknown): Promise<void> {
+    try {
+      await step();
+    } catch {
+      // A resolver that fails has found out nothing; the error of the operation itself surfaces.
+    }
+  }
+
+  private async pause(failure: Failure): Promise<void> {
+    const { settings, host, attempt } = this;
+    if (attempt.number >= this.maxAttempts) throw this.surface('exhausted');
+    if (host.closed) throw this.surface('closed');
+    const delayMs = this.delayBefore(failure);
+    const remaining = this.deadlineAt - settings.clock.now();
+    if (delayMs >= remaining) {
+      throw this.surface(hintOf(failure) === undefined ? 'deadline' : 'retry-after');
+    }
+    const unsent = attempt.phase === 'acquire' || attempt.phase === 'connect';
+    // What the server rolled back, and what never reached it, does not load it.
+    if (failure.category !== 'contention' && !unsent && settings.budget?.withdraw() === false) {
+      this.report({ type: 'budget', ...this.base(), ...settings.budget.status() });
+      throw this.surface('budget');
+    }
+    this.previousDelayMs = delayMs;
+    this.delaysMs.push(delayMs);
+    if (this.delaysMs.length > KEPT_DELAYS) this.delaysMs.shift();
+    if (host.emitter.active || settings.onRetry !== undefined) this.announceRetry(failure, delayMs);
+    await this.sleep(delayMs);
+  }
+
+  private delayBefore(failure: Failure): number {
+    const { settings, attempt } = this;
+    const hint = hintOf(failure);
+    if (hint !== undefined) {
+      if (hint < 0 || hint > settings.maxDelayMs) throw this.surface('retry-after');
+      return hint;
+    }
+    let own: number | undefined;
+    try {
+      own = settings.delayMs?.(failure, attempt);
+    } catch {
+      own = undefined;
+    }
+    if (own !== undefined && own >= 0) return Math.min(own, settings.maxDelayMs);
+    return backoffDelay(settings, attempt.number, this.previousDelayMs, settings.random);
+  }
+
+  private sleep(delayMs: number): Promise<void> | undefined {
+    const { clock, unref } = this.settings;
+    if (delayMs === 0) {
+      this.undelayed += 1;
+      if (this.undelayed % RETRIES_WITHOUT_YIELDING !== 0) return undefined;
+    }
+    return new Promise((resolve, reject) => {
+      const timer = clock.setTimeout(() => settle(), delayMs, { unref });
+      const settle = (error?: ClosedError): void => {
+        timer.cancel();
+        this.wakeUp = undefined;
+        this.host.sleeping.delete(this as Operation<unknown>);
+        // Nobody waits for an abandoned operation: its promise is left to the garbage collector.
+        if (this.abandoned) return;
+        if (error === undefined) resolve();
+        else reject(this.surface('closed', error));
+      };
+      this.wakeUp = settle;
+      this.host.sleeping.add(this as Operation<unknown>);
+    });
+  }
+
+  /** Marks what is to surface and reports it. */
+  private surface(reason: Reason, instead?: unknown): unknown {
+    const last = this.last;
+    const error = instead === undefined ? last?.error : instead;
+    if (this.surfaced) return error;
+    this.surfaced = true;
+    const failure: Failure = last?.failure ?? {
+      category: reason === 'cancelled' ? 'cancelled' : 'timeout',
+      transient: false,
+      outcome: this.sawUnknown ? 'unknown' : 'not-applied',
+    };
+    const outcome = this.sawUnknown ? 'unknown' : 'not-applied';
+    const retryAfterMs = failure.retryAfterMs;
+    const info: RetryInfo = Object.freeze({
+      operation: this.name,
+      attempts: this.attempt.number,
+      elapsedMs: this.settings.clock.now() - this.start,
+      delaysMs: Object.freeze(this.delaysMs.slice()),
+      reason,
+      outcome,
+      failures: Object.freeze(this.failures.slice()),
+      ...(retryAfterMs === undefined ? undefined : { retryAfterMs }),
+    });
+    const surfacing = mark(error, info, this.host, this);
+    if (this.host.emitter.active && reason !== 'cancelled' && reason !== 'closed') {
+      this.reportFailure(info, failure, surfacing);
+    }
+    return surfacing;
+  }
+
+  private announce(attempt: number): void {
+    if (!this.host.emitter.has('attempt')) return;
+    this.report({ type: 'attempt', ...this.base(), attempt, maxAttempts: this.maxAttempts });
+  }
+
+  private announceRetry(failure: Failure, delayMs: number): void {
+    const event: RetryEvent = {
+      type: 'retry',
+      ...this.base(),
+      attempt: this.attempt.number,
+      maxAttempts: this.maxAttempts,
+      delayMs,
+      failure,
+      error: this.last?.error,
+    };
+    this.report(event);
+    if (this.settings.onRetry !== undefined) callHook(this.settings.onRetry, Object.freeze(event));
+  }
+
+  private reportFailure(info: RetryInfo, failure: Failure, error: unknown): void {
+    const { attempts, elapsedMs, reason, failures } = info;
+    const base = this.base();
+    this.report({
+      type: 'exhausted',
+      ...base,
+      attempts,
+      elapsedMs,
+      reason,
+      failure,
+      error,
+      failures,
+    });
+    if (info.outcome === 'unknown') {
+      this.report({ type: 'outcomeUnknown', ...base, attempts, reason, error });
+    }
+  }
+
+  private report(event: Parameters<Emitter['emit']>[0]): void {
+    this.host.emitter.emit(event);
+  }
+
+  private base(): { readonly operation: string; readonly at: number } {
+    return { operation: this.name, at: this.settings.clock.wallNow() };
+  }
+}
+
+/** What the server asked for, if it is a hint: 0 and NaN are none. */
+function hintOf(failure: Failure): number | undefined {
+  const hint = failure.retryAfterMs;
+  return hint === undefined || hint === 0 || Number.isNaN(hint) ? undefined : hint;
+}

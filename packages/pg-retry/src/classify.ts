@@ -1,0 +1,242 @@
+import {
+  type Category,
+  type Classify,
+  classifySystemError,
+  type Failure,
+  type Outcome,
+  type Phase,
+} from '@outlast/core-retry';
+import { sqlState } from './sqlstates.js';
+
+export { RETRYABLE_SQLSTATES } from './sqlstates.js';
+
+/** What an error without a SQLSTATE means; `sent` as in the table of SQLSTATEs. */
+interface ClientError {
+  readonly category: Category;
+  readonly transient: boolean;
+  readonly sent: Outcome;
+}
+
+const client = (category: Category, transient: boolean, sent: Outcome): ClientError => ({
+  category,
+  transient,
+  sent,
+});
+const cut: ClientError = client('network', true, 'unknown');
+/** Never sent, for there was no connection. */
+const unreachable: ClientError = client('network', true, 'not-applied');
+const connectTimeout: ClientError = client('timeout', true, 'not-applied');
+const misuse: ClientError = client('invalid', false, 'not-applied');
+const certificate: ClientError = client('auth', false, 'not-applied');
+
+/**
+ * Codes of Node's errors, and the two that postgres.js makes. Source: `reference/sql.md` §2b.
+ * An error of the syscalls `connect` and `getaddrinfo` is `not-applied` whatever its code.
+ */
+const ERROR_CODES: ReadonlyMap<string, ClientError> = new Map([
+  ['ECONNREFUSED', unreachable],
+  ['ENOTFOUND', unreachable],
+  ['EAI_AGAIN', unreachable],
+  ['CONNECT_TIMEOUT', connectTimeout],
+  ['ERR_TLS_HANDSHAKE_TIMEOUT', connectTimeout],
+  ['EHOSTUNREACH', cut],
+  ['EHOSTDOWN', cut],
+  ['ENETUNREACH', cut],
+  ['ENETDOWN', cut],
+  ['EADDRNOTAVAIL', cut],
+  ['ETIMEDOUT', client('timeout', true, 'unknown')],
+  ['ECONNRESET', cut],
+  ['ECONNABORTED', cut],
+  ['ENOTCONN', cut],
+  ['EPIPE', cut],
+  ['EPROTO', cut],
+  ['ERR_STREAM_DESTROYED', cut],
+  ['ERR_STREAM_WRITE_AFTER_END', cut],
+  ['ERR_SOCKET_CLOSED', cut],
+  ['CONNECTION_CLOSED', cut],
+  ['ABORT_ERR', client('cancelled', false, 'unknown')],
+]);
+
+/**
+ * The codes of errors without SQLSTATE after which the same call may succeed later. Derived from the
+ * table; many of pg's errors have no code at all, so that a list of codes is only a part of
+ * {@link classifyPg}.
+ */
+export const RETRYABLE_ERROR_CODES: readonly string[] = [...ERROR_CODES]
+  .filter(([, meaning]) => meaning.transient)
+  .map(([code]) => code);
+
+/**
+ * Messages, for the errors that pg and pg-pool make without a code. Source: every `new Error` in
+ * pg 8.23.1 and pg-pool 3.14.0, and `reference/sql.md` §2b.
+ */
+const MESSAGES: ReadonlyMap<string, ClientError> = new Map([
+  ['Connection terminated unexpectedly', cut],
+  ['Connection terminated', cut],
+  ['Client has encountered a connection error and is not queryable', unreachable],
+  ['Client was closed and is not queryable', unreachable],
+  ['Query read timeout', client('timeout', true, 'unknown')],
+  ['timeout exceeded when trying to connect', connectTimeout],
+  ['Connection terminated due to connection timeout', connectTimeout],
+  ['timeout expired', connectTimeout],
+  // Neither S nor N: a server too poor to fork, or a proxy whose server is away.
+  ['There was an error establishing an SSL connection', unreachable],
+  ['The server does not support SSL connections', misuse],
+  ['Cannot use a pool after calling end on the pool', misuse],
+  ['Called end on pool more than once', misuse],
+  ['Client has already been connected. You cannot reuse a client.', misuse],
+  ['Client was passed a null or undefined query', misuse],
+  ['A query must have either text or a name. Supplying neither is unsupported.', misuse],
+  ['Query values must be an array', misuse],
+  ['Passing a function as the first parameter to pool.query is not supported', misuse],
+]);
+
+/** As {@link MESSAGES}, where the message goes on. */
+const MESSAGE_STARTS: readonly (readonly [string, ClientError])[] = [
+  ['SASL', client('auth', false, 'not-applied')],
+  ['Prepared statements must be unique', misuse],
+  ['circular reference detected while preparing', misuse],
+];
+
+/** Certificates and TLS set-up, by the names of OpenSSL's `X509_V_ERR_*` in Node's `tls` module. */
+const TLS_CODE =
+  /^(?:ERR_TLS_|ERR_OSSL_|(?:UNABLE_TO|DEPTH_ZERO_SELF|SELF_SIGNED_CERT|CERT|CRL|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|HOSTNAME_MISMATCH|ERROR_IN_C))/;
+
+/** What a handshake can say; the same names cut short an encrypted connection that stood. */
+const SSL_CODE = /^ERR_SSL_/;
+
+const PROGRAMMERS_ERRORS: ReadonlySet<string> = new Set([
+  'TypeError',
+  'RangeError',
+  'ReferenceError',
+  'SyntaxError',
+  'EvalError',
+  'URIError',
+]);
+
+/**
+ * "ERROR" in the languages that PostgreSQL's messages are translated to: pg hands on the localised
+ * severity only (field S). Source: the catalogues of PostgreSQL 15. A word that is not here counts
+ * as FATAL, for that claims less.
+ */
+const ERROR_WORDS: ReadonlySet<string> = new Set(
+  'ERROR FEHLER ERREUR ERRORE ERRO FEL CHYBA BŁĄD HATA ОШИБКА ПОМИЛКА შეცდომა 오류 错误 錯誤 エラー'.split(' '),
+);
+
+const SQLSTATE = /^[0-9A-Z]{5}$/;
+const AGGREGATE_DEPTH = 3;
+const AGGREGATE_MEMBERS = 16;
+
+/** Reads a property of anything, a hostile proxy included. */
+function read(value: unknown, key: string): unknown {
+  if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return undefined;
+  try {
+    return (value as Record<string, unknown>)[key];
+  } catch {
+    return undefined;
+  }
+}
+
+function text(value: unknown, key: string): string | undefined {
+  const found = read(value, key);
+  return typeof found === 'string' ? found : undefined;
+}
+
+/**
+ * Whether the server said it. Told by shape, a severity and a SQLSTATE, for the error classes of two
+ * copies of pg are not the same class.
+ */
+export function isServerError(error: unknown): boolean {
+  return !!text(error, 'severity') && SQLSTATE.test(text(error, 'code') ?? '');
+}
+
+/** Whether the server ended the connection with it (FATAL, PANIC), in whatever language. */
+export function isFatal(error: unknown): boolean {
+  return isServerError(error) && !ERROR_WORDS.has(text(error, 'severity') ?? '');
+}
+
+const beforeSending = (phase: Phase): boolean => phase === 'acquire' || phase === 'connect';
+
+function failure(meaning: ClientError, phase: Phase, code?: string): Failure {
+  const { category, transient, sent } = meaning;
+  const outcome = beforeSending(phase) ? 'not-applied' : sent;
+  return code === undefined
+    ? { category, transient, outcome }
+    : { category, transient, outcome, code };
+}
+
+function classifyServerError(error: unknown, code: string, phase: Phase): Failure {
+  const { category, transient, sent } = sqlState(code, text(error, 'routine'));
+  const fatal = isFatal(error);
+  let outcome: Outcome = sent === 'by-severity' ? (fatal ? 'unknown' : 'not-applied') : sent;
+  // A pooler may say anything; 25P03 alone proves that the transaction was still open.
+  if (phase === 'commit' && fatal && code !== '25P03') outcome = 'unknown';
+  return failure(
+    {
+      category,
+      transient: transient === 'connecting' ? beforeSending(phase) : transient,
+      sent: outcome,
+    },
+    phase,
+    code,
+  );
+}
+
+/** Node's, by code: its table first, then the families. */
+function classifyCode(error: unknown, code: string, phase: Phase): Failure | undefined {
+  const syscall = text(error, 'syscall');
+  const connecting = syscall === 'connect' || syscall?.startsWith('getaddrinfo') === true;
+  // The socket file of a server that is down.
+  const known = code === 'ENOENT' && connecting ? unreachable : ERROR_CODES.get(code);
+  if (known) return failure(connecting ? { ...known, sent: 'not-applied' } : known, phase, code);
+  if (TLS_CODE.test(code)) return failure(certificate, phase, code);
+  if (SSL_CODE.test(code)) return failure(beforeSending(phase) ? certificate : cut, phase, code);
+  return undefined;
+}
+
+function classifyMessage(error: unknown, phase: Phase): Failure | undefined {
+  const message = text(error, 'message') ?? '';
+  const meaning =
+    MESSAGES.get(message) ?? MESSAGE_STARTS.find(([start]) => message.startsWith(start))?.[1];
+  // pg-pool's own wrapper is the only one whose cause counts, and only for its code.
+  return meaning && failure(meaning, phase, text(read(error, 'cause'), 'code'));
+}
+
+/** A dual-stack connect fails with one error an address: any of them may come back. */
+function classifyAggregate(error: unknown, phase: Phase, depth: number): Failure | undefined {
+  const members = read(error, 'errors');
+  if (depth === 0 || text(error, 'name') !== 'AggregateError') return undefined;
+  const length = read(members, 'length');
+  if (typeof length !== 'number' || !(length > 0)) return undefined;
+  const failures: Failure[] = [];
+  for (let i = 0; i < Math.min(length, AGGREGATE_MEMBERS); i++) {
+    failures.push(classify(read(members, String(i)), phase, depth - 1));
+  }
+  const leading = failures.find((member) => member.transient) ?? failures[0];
+  const outcome = failures.some((member) => member.outcome === 'unknown')
+    ? 'unknown'
+    : 'not-applied';
+  return leading && { ...leading, outcome };
+}
+
+function classify(error: unknown, phase: Phase, depth: number): Failure {
+  const code = text(error, 'code');
+  if (code !== undefined && isServerError(error)) return classifyServerError(error, code, phase);
+  const known =
+    classifyAggregate(error, phase, depth) ??
+    (code === undefined ? classifyMessage(error, phase) : classifyCode(error, code, phase)) ??
+    classifySystemError(error, phase);
+  if (known) return known;
+  const name = text(error, 'name') ?? '';
+  if (name === 'AbortError') return failure(client('cancelled', false, 'unknown'), phase, code);
+  // After sending, it may come from a type parser, over an answer that did arrive.
+  if (PROGRAMMERS_ERRORS.has(name)) return failure(client('invalid', false, 'unknown'), phase, code);
+  return failure(client('unknown', true, 'unknown'), phase, code);
+}
+
+/**
+ * Classifies what pg threw, by (phase, error): the same `read ECONNRESET` is harmless while
+ * connecting and leaves a sent statement in the dark. Total: any thrown value has an answer.
+ */
+export const classifyPg: Classify = (error: unknown, phase: Phase): Failure =>
+  classify(error, phase, AGGREGATE_DEPTH);

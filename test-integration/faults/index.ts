@@ -1,0 +1,6 @@
+export type { FaultCounts } from './counts.js';
+export type { Cut, Direction, FaultHit, FaultKind, FaultSpec } from './fault.js';
+export { type Pattern, POSTGRES_READY } from './pattern.js';
+export { type TerminateOptions, terminateBackends } from './process-faults.js';
+export { FaultProxy, type OpenConnection, type ProxyOptions, startProxy } from './proxy.js';
+export type { ArmedFault, ArmOptions, RandomFaults, RandomOptions, When } from './triggers.js';

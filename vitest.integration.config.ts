@@ -1,0 +1,32 @@
+import { defineConfig } from 'vitest/config';
+
+/**
+ * Real servers and real faults. One file after the other: two cores cannot hold two fault suites,
+ * and a suite that is starved of time tests the machine. The Postgres suites run on both majors.
+ */
+export default defineConfig({
+  resolve: { conditions: ['source'] },
+  ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
+  test: {
+    retry: 0,
+    fileParallelism: false,
+    maxWorkers: 1,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    projects: [
+      { extends: true, test: { name: 'harness', include: ['test-integration/test/**/*.test.ts'] } },
+      {
+        extends: true,
+        test: { name: 'postgres', include: ['test-integration/suites/**/*.test.ts'] },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'postgres-second-major',
+          include: ['test-integration/suites/postgres/**/*.test.ts'],
+          env: { OUTLAST_PG_MAJOR: 'second' },
+        },
+      },
+    ],
+  },
+});
