@@ -20,7 +20,8 @@ export class AttemptState implements Attempt {
   readonly since: number = markSequence();
   readonly number: number;
   private readonly clock: Clock;
-  private readonly deadlineAt: number;
+  /** Monotonic milliseconds; Infinity for none. */
+  readonly deadlineAt: number;
   private controller: AbortController | undefined;
   private reason: { readonly value: unknown } | undefined;
 

@@ -1,3 +1,4 @@
+import { BoundedExecution, type BoundedHost } from './bounded-execution.js';
 import { type CallOptions, narrow, type Work } from './call.js';
 import { DeadlineQueue } from './deadline.js';
 import { ClosedError } from './errors.js';
@@ -8,7 +9,7 @@ import {
   type PolicyEventType,
   type PolicyListener,
 } from './events.js';
-import { Execution, type ExecutionHost } from './execution.js';
+import { Execution } from './execution.js';
 import type { Operation } from './operation.js';
 import { DEFAULTS, type RetryOptions, resolveOptions, type Settings } from './options.js';
 import { invalidOption, unknownOption } from './options-check.js';
@@ -24,11 +25,16 @@ export class RetryPolicy {
   /** Options with every default filled in. */
   readonly settings: Settings;
   private readonly state: PolicyState;
+  // Nothing to race against, unless a call brings it: decided once.
+  private readonly unbounded: boolean;
 
   /** @throws OptionError naming the option, the value and what is valid */
   constructor(options: RetryOptions = {}) {
     this.settings = resolveOptions('', options, DEFAULTS);
     this.state = new PolicyState(this.settings);
+    const { totalTimeoutMs, attemptTimeoutMs, signal } = this.settings;
+    this.unbounded =
+      totalTimeoutMs === Infinity && attemptTimeoutMs === Infinity && signal === undefined;
   }
 
   /**
@@ -52,13 +58,24 @@ export class RetryPolicy {
     const start = settings.clock.now();
     settings.budget?.deposit(start);
     const options: CallOptions<T> = call ?? NO_CALL;
-    const execution = new Execution(state, settings, options, work, start);
+    if (this.unbounded && call === undefined) {
+      return new Execution(state, settings, options, work, start, Infinity).run();
+    }
     const timeoutMs = Math.min(options.totalTimeoutMs ?? Infinity, settings.totalTimeoutMs);
     const attemptTimeoutMs = options.attemptTimeoutMs ?? settings.attemptTimeoutMs;
     const signals = signalsOf(options.signal, this.settings.signal);
-    return timeoutMs === Infinity && attemptTimeoutMs === Infinity && signals === NO_SIGNALS
-      ? execution.run()
-      : execution.runBounded(timeoutMs, attemptTimeoutMs, signals);
+    if (timeoutMs === Infinity && attemptTimeoutMs === Infinity && signals === NO_SIGNALS) {
+      return new Execution(state, settings, options, work, start, Infinity).run();
+    }
+    return new BoundedExecution(
+      state,
+      settings,
+      options,
+      work,
+      start,
+      timeoutMs,
+      attemptTimeoutMs,
+    ).runWith(signals);
   }
 
   /** A function of the same signature that is retried; keeps `this`. */
@@ -118,7 +135,7 @@ function signalsOf(
 }
 
 /** What all calls of one policy share. */
-class PolicyState implements ExecutionHost {
+class PolicyState implements BoundedHost {
   readonly emitter: Emitter = new Emitter();
   readonly sleeping: Set<Operation<unknown>> = new Set();
   readonly deadlines: DeadlineQueue;
