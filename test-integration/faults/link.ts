@@ -240,7 +240,8 @@ export class Link {
 
   #onServerEnd(): void {
     this.settle(false);
-    if (this.#state !== 'cut') this.client.end();
+    if (this.#state === 'cut') this.leaveServer();
+    else this.client.end();
   }
 
   #inspect(direction: Direction, chunk: Buffer, newRequest: boolean): Strike | undefined {

@@ -25,7 +25,7 @@ export function findPostgres(): PostgresInstallation[] {
 }
 
 /** The version that a `postgres` program prints when run as the servers' user, or `undefined` if it does not run. */
-export function postgresVersion(program: string): string | undefined {
+function postgresVersion(program: string): string | undefined {
   const run = spawnSync(program, ['--version'], {
     ...serverIdentity(),
     cwd: '/',

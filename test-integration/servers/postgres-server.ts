@@ -107,7 +107,7 @@ export abstract class PostgresServer implements AsyncDisposable {
 
   /** Waits until a superuser's `select 1` is answered. Default at most 30 000 ms. */
   async ready(timeoutMs = 30_000): Promise<void> {
-    await waitFor(() => query(this.superuser(), 'select 1', [], 2_000), {
+    await waitFor(() => query(this.superuser(), 'select 1', [], Math.min(timeoutMs, 2_000)), {
       timeoutMs,
       what: `PostgreSQL on port ${this.port} to answer`,
     });

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
 /** One line of the process table. `state` is the letter of ps: R, S, T (stopped), Z (zombie), … */
-export interface ProcessEntry {
+interface ProcessEntry {
   pid: number;
   ppid: number;
   state: string;
@@ -11,7 +11,7 @@ export interface ProcessEntry {
 const hasProc = existsSync('/proc/self/stat');
 
 /** Every process of the machine, from /proc, or from `ps` where there is no /proc (macOS). */
-export function processTable(): ProcessEntry[] {
+function processTable(): ProcessEntry[] {
   return hasProc ? fromProc() : fromPs();
 }
 

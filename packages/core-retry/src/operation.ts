@@ -110,8 +110,7 @@ export class Operation<T> {
     const { attempt } = this;
     this.abandoned = true;
     this.wakeUp?.();
-    const sent = attempt.phase === 'sent' || attempt.phase === 'commit';
-    if (this.running && sent) this.sawUnknown = true;
+    if (this.mayHaveApplied(thrown)) this.sawUnknown = true;
     attempt.abort(thrown);
     return reason === 'deadline' && this.last !== undefined
       ? this.surface('deadline')
@@ -124,10 +123,10 @@ export class Operation<T> {
   }
 
   private judge(error: unknown, inner: RetryInfo | undefined): Failure {
-    const { settings, call, attempt } = this;
+    const { settings, attempt } = this;
     let failure: Failure;
     try {
-      failure = (call.classify ?? settings.classify)(error, attempt.phase);
+      failure = this.classify(error);
       if (settings.retryIf !== undefined) {
         failure = { ...failure, transient: settings.retryIf(error, attempt) === true };
       }
@@ -135,6 +134,24 @@ export class Operation<T> {
       failure = { category: 'unknown', transient: false, outcome: 'unknown' };
     }
     return inner === undefined ? failure : { ...failure, outcome: inner.outcome };
+  }
+
+  private classify(error: unknown): Failure {
+    const { call, settings, attempt } = this;
+    return call.classify === undefined
+      ? settings.classify(error, attempt.phase)
+      : call.classify(error, attempt.phase);
+  }
+
+  /** Whether the work that is given up may take effect: its call may know better than its phase. */
+  private mayHaveApplied(reason: unknown): boolean {
+    const { attempt, call } = this;
+    if (!this.running || (attempt.phase !== 'sent' && attempt.phase !== 'commit')) return false;
+    try {
+      return call.classify?.(reason, attempt.phase).outcome !== 'not-applied';
+    } catch {
+      return true;
+    }
   }
 
   private remember(error: unknown, failure: Failure): void {

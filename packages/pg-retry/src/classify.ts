@@ -1,7 +1,7 @@
 import {
   type Category,
   type Classify,
-  classifySystemError,
+  classifyError,
   type Failure,
   type Outcome,
   type Phase,
@@ -47,6 +47,9 @@ const ERROR_CODES: ReadonlyMap<string, ClientError> = new Map([
   ['ETIMEDOUT', client('timeout', true, 'unknown')],
   ['ECONNRESET', cut],
   ['ECONNABORTED', cut],
+  ['ENETRESET', cut],
+  // On a write: how much of the statement had gone is not known.
+  ['ENOBUFS', client('resource-exhausted', true, 'unknown')],
   ['ENOTCONN', cut],
   ['EPIPE', cut],
   ['EPROTO', cut],
@@ -105,22 +108,15 @@ const TLS_CODE =
 /** What a handshake can say; the same names cut short an encrypted connection that stood. */
 const SSL_CODE = /^ERR_SSL_/;
 
-const PROGRAMMERS_ERRORS: ReadonlySet<string> = new Set([
-  'TypeError',
-  'RangeError',
-  'ReferenceError',
-  'SyntaxError',
-  'EvalError',
-  'URIError',
-]);
-
 /**
  * "ERROR" in the languages that PostgreSQL's messages are translated to: pg hands on the localised
  * severity only (field S). Source: the catalogues of PostgreSQL 15. A word that is not here counts
  * as FATAL, for that claims less.
  */
 const ERROR_WORDS: ReadonlySet<string> = new Set(
-  'ERROR FEHLER ERREUR ERRORE ERRO FEL CHYBA BŁĄD HATA ОШИБКА ПОМИЛКА შეცდომა 오류 错误 錯誤 エラー'.split(' '),
+  'ERROR FEHLER ERREUR ERRORE ERRO FEL CHYBA BŁĄD HATA ОШИБКА ПОМИЛКА შეცდომა 오류 错误 錯誤 エラー'.split(
+    ' ',
+  ),
 );
 
 const SQLSTATE = /^[0-9A-Z]{5}$/;
@@ -129,7 +125,8 @@ const AGGREGATE_MEMBERS = 16;
 
 /** Reads a property of anything, a hostile proxy included. */
 function read(value: unknown, key: string): unknown {
-  if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return undefined;
+  if (value === null || (typeof value !== 'object' && typeof value !== 'function'))
+    return undefined;
   try {
     return (value as Record<string, unknown>)[key];
   } catch {
@@ -222,21 +219,23 @@ function classifyAggregate(error: unknown, phase: Phase, depth: number): Failure
 function classify(error: unknown, phase: Phase, depth: number): Failure {
   const code = text(error, 'code');
   if (code !== undefined && isServerError(error)) return classifyServerError(error, code, phase);
-  const known =
+  return (
     classifyAggregate(error, phase, depth) ??
     (code === undefined ? classifyMessage(error, phase) : classifyCode(error, code, phase)) ??
-    classifySystemError(error, phase);
-  if (known) return known;
-  const name = text(error, 'name') ?? '';
-  if (name === 'AbortError') return failure(client('cancelled', false, 'unknown'), phase, code);
-  // After sending, it may come from a type parser, over an answer that did arrive.
-  if (PROGRAMMERS_ERRORS.has(name)) return failure(client('invalid', false, 'unknown'), phase, code);
-  return failure(client('unknown', true, 'unknown'), phase, code);
+    classifyError(error, phase)
+  );
 }
 
 /**
  * Classifies what pg threw, by (phase, error): the same `read ECONNRESET` is harmless while
  * connecting and leaves a sent statement in the dark. Total: any thrown value has an answer.
+ * What is neither the server's nor pg's own is left to `classifyError`.
  */
-export const classifyPg: Classify = (error: unknown, phase: Phase): Failure =>
-  classify(error, phase, AGGREGATE_DEPTH);
+export const classifyPg: Classify = (error: unknown, phase: Phase): Failure => {
+  try {
+    return classify(error, phase, AGGREGATE_DEPTH);
+  } catch {
+    // A value made to be unreadable, without end for instance.
+    return failure(client('unknown', false, 'unknown'), phase);
+  }
+};

@@ -69,8 +69,41 @@ function escapedEnd(text: string, from: number): number {
 /** A plain string's end, if it is the same whatever `standard_conforming_strings` says. */
 function stringEnd(text: string, from: number): number {
   const end = quoteEnd(text, from, "'");
-  const slash = text.indexOf('\\', from);
-  return slash < 0 || slash >= end || escapedEnd(text, from) === end ? end : -1;
+  return !text.slice(from, end).includes('\\') || escapedEnd(text, from) === end ? end : -1;
+}
+
+/** What stands at a place: where it ends (-1: nowhere), and its token unless it is white space. */
+type Scanned = readonly [end: number, type?: TokenType, text?: string];
+
+function scan(text: string, at: number): Scanned {
+  const char = text[at] as string;
+  const next = text[at + 1];
+  const space = match(SPACE, text, at);
+  if (space > 0) return [space];
+  if (char === '-' && next === '-') {
+    const end = match(LINE_END, text, at);
+    return [end < 0 ? text.length : end];
+  }
+  if (char === '/' && next === '*') return [commentEnd(text, at)];
+  if (char === "'") return [stringEnd(text, at), 'literal'];
+  if (char === '"') {
+    const end = quoteEnd(text, at, '"');
+    return [end, 'quoted', text.slice(at + 1, end - 1).replaceAll('""', '"')];
+  }
+  if (char === '$') {
+    const end = match(PARAMETER, text, at);
+    return [end < 0 ? dollarQuoteEnd(text, at) : end, 'literal'];
+  }
+  const number = match(NUMBER, text, at);
+  if (number > 0) return [number, 'literal'];
+  const word = match(WORD, text, at);
+  if (word > 0) {
+    const end = prefixedEnd(text, at, word);
+    return end === undefined ? [word, 'word', lowerCase(text.slice(at, word))] : [end, 'literal'];
+  }
+  if (char === ':' && next === ':') return [at + 2, '::', '::'];
+  if (PUNCTUATION.includes(char)) return [at + 1, char as TokenType, char];
+  return OPERATORS.includes(char) ? [at + 1, 'operator', char] : [-1];
 }
 
 /**
@@ -81,47 +114,11 @@ function stringEnd(text: string, from: number): number {
  */
 export function tokenise(text: string): readonly Token[] | undefined {
   const tokens: Token[] = [];
-  let end: number;
-  for (let at = 0; at < text.length; at = end) {
-    const char = text[at] as string;
-    const next = text[at + 1];
-    if ((end = match(SPACE, text, at)) > 0) continue;
-    if (char === '-' && next === '-') {
-      end = match(LINE_END, text, at);
-      if (end < 0) break;
-    } else if (char === '/' && next === '*') {
-      end = commentEnd(text, at);
-    } else if (char === "'") {
-      end = stringEnd(text, at);
-      tokens.push({ type: 'literal', text: '' });
-    } else if (char === '"') {
-      end = quoteEnd(text, at, '"');
-      tokens.push({ type: 'quoted', text: text.slice(at + 1, end - 1).replaceAll('""', '"') });
-    } else if (char === '$') {
-      end = match(PARAMETER, text, at);
-      if (end < 0) end = dollarQuoteEnd(text, at);
-      tokens.push({ type: 'literal', text: '' });
-    } else if ((end = match(NUMBER, text, at)) > 0) {
-      tokens.push({ type: 'literal', text: '' });
-    } else if ((end = match(WORD, text, at)) > 0) {
-      const quoted = prefixedEnd(text, at, end);
-      tokens.push(
-        quoted === undefined
-          ? { type: 'word', text: lowerCase(text.slice(at, end)) }
-          : { type: 'literal', text: '' },
-      );
-      end = quoted ?? end;
-    } else if (char === ':' && next === ':') {
-      end = at + 2;
-      tokens.push({ type: '::', text: '::' });
-    } else if (PUNCTUATION.includes(char)) {
-      end = at + 1;
-      tokens.push({ type: char as TokenType, text: char });
-    } else if (OPERATORS.includes(char)) {
-      end = at + 1;
-      tokens.push({ type: 'operator', text: char });
-    }
+  for (let at = 0; at < text.length; ) {
+    const [end, type, value = ''] = scan(text, at);
     if (end < 0) return undefined;
+    if (type) tokens.push({ type, text: value });
+    at = end;
   }
   return tokens;
 }

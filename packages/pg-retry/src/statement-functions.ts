@@ -81,14 +81,14 @@ function isColumnList(tokens: readonly Token[], open: number, close: number): bo
  */
 export function calledFunctions(tokens: readonly Token[]): string[] {
   const pairs = partners(tokens);
-  const clauses = listsOfCtes(tokens);
+  const ctes = namesOfCtes(tokens);
   const names = new Set<string>();
   for (const [open, token] of tokens.entries()) {
     if (token.type !== '(' || !isName(tokens[open - 1])) continue;
     let start = open - 1;
     while (tokens[start - 1]?.type === '.' && isName(tokens[start - 2])) start -= 2;
     const close = pairs.get(open) as number;
-    if (!isCall(tokens, start, open, close, pairs) || (clauses.has(start) && start === open - 1))
+    if (!isCall(tokens, start, open, close, pairs) || (ctes.has(start) && start === open - 1))
       continue;
     const parts = tokens.slice(start, open).filter((part) => part.type !== '.');
     names.add(parts.map((part) => quoteIfNeeded(part.text)).join('.'));
@@ -110,12 +110,14 @@ function isCall(
   const name = tokens[start] as Token;
   if (name.type === 'word') {
     if (NOT_CALLABLE.has(name.text)) return false;
-    if (before?.type === 'word' && NOT_CALLABLE_BEHIND.get(name.text)?.has(before.text)) return false;
+    if (before?.type === 'word' && NOT_CALLABLE_BEHIND.get(name.text)?.has(before.text))
+      return false;
     if (INFIX.has(name.text) && endsOperand(before)) return false;
     if (name.text === 'operator' && tokens[close - 1]?.type === 'operator') return false;
   }
   if (isWord(before, 'ordinality')) return !isColumnList(tokens, open, close);
-  if (before?.type !== ')' || expressionFollows(tokens, pairs.get(start - 1) as number)) return true;
+  if (before?.type !== ')' || expressionFollows(tokens, pairs.get(start - 1) as number))
+    return true;
   const follows = name.type === 'word' && BEHIND_PARENTHESIS.has(name.text);
   return !follows && !isColumnList(tokens, open, close);
 }
@@ -135,7 +137,7 @@ function expressionFollows(tokens: readonly Token[], open: number): boolean {
 }
 
 /** Where the names of CTEs stand: behind WITH, and behind the commas of its list. */
-function listsOfCtes(tokens: readonly Token[]): ReadonlySet<number> {
+function namesOfCtes(tokens: readonly Token[]): ReadonlySet<number> {
   const starts = new Set<number>();
   const inList: boolean[] = [false];
   for (const [at, token] of tokens.entries()) {

@@ -1,5 +1,5 @@
-import { calledFunctions } from './statement-functions.js';
 import { type Token, tokenise } from './sql-tokens.js';
+import { calledFunctions } from './statement-functions.js';
 
 /**
  * What a SQL text is:
@@ -73,7 +73,9 @@ function analyseText(text: string): Statement {
   if (!single) return statement('multiple');
   if (!balanced(single)) return OTHER;
   const kind = kindOf(single);
-  return kind === 'read' ? statement(kind, Object.freeze(calledFunctions(single))) : statement(kind);
+  return kind === 'read'
+    ? statement(kind, Object.freeze(calledFunctions(single)))
+    : statement(kind);
 }
 
 /** The tokens between the semicolons, unless there are two lots of them. */
@@ -149,21 +151,18 @@ function kindOfBare(verb: string, rest: readonly Token[]): StatementKind {
   }
 }
 
-/** Whether a word is a name for certain, for it stands behind a dot or the AS of a label. */
-function isLabel(tokens: readonly Token[], at: number): boolean {
-  const before = tokens[at - 1];
-  if (before?.type === '.') return true;
-  return before?.type === 'word' && before.text === 'as' && !isLabel(tokens, at - 1);
-}
-
 const LOCKS: ReadonlySet<string> = new Set(['update', 'share', 'no', 'key']);
 
 /** No INTO, no row locks, no WITH that writes. Errs towards false: a column may be called `update`. */
 function readsOnly(tokens: readonly Token[]): boolean {
   let hasWith = false;
   let hasDml = false;
+  // Behind a dot, and behind the AS of a label, any word is a name (an AS that is a name labels nothing).
+  let label = false;
   for (const [at, token] of tokens.entries()) {
-    if (token.type !== 'word' || isLabel(tokens, at)) continue;
+    const before = tokens[at - 1];
+    label = before?.type === '.' || (before?.type === 'word' && before.text === 'as' && !label);
+    if (token.type !== 'word' || label) continue;
     if (token.text === 'into') return false;
     if (token.text === 'for' && LOCKS.has(tokens[at + 1]?.text ?? '')) return false;
     hasWith ||= token.text === 'with';

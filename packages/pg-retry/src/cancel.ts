@@ -1,0 +1,31 @@
+import driver from 'pg';
+import { type CancelConnection, internals } from './driver.js';
+
+const CANCEL_TIMEOUT_MS = 2000;
+
+/**
+ * Stops what a client is running, by a CancelRequest on a connection of its own; resolves when the
+ * server has taken it, or after 2 s. Never rejects: at worst the statement runs on.
+ */
+export function cancelStatement(client: driver.ClientBase): Promise<void> {
+  const { processID, secretKey, host, port, ssl } = internals(client);
+  if (processID == null || secretKey == null || port === undefined) return Promise.resolve();
+  return new Promise((resolve) => {
+    const connection = new driver.Connection({
+      ssl,
+    } as driver.ConnectionConfig) as unknown as CancelConnection;
+    const timer = setTimeout(() => done(), CANCEL_TIMEOUT_MS);
+    const done = (): void => {
+      clearTimeout(timer);
+      connection.stream.destroy();
+      resolve();
+    };
+    const send = (): void => connection.cancel(processID, secretKey);
+    connection.on('error', done);
+    connection.once('end', done);
+    connection.once('sslconnect', send);
+    connection.once('connect', () => (ssl ? connection.requestSsl() : send()));
+    if (host?.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
+    else connection.connect(port, host);
+  });
+}

@@ -1,0 +1,95 @@
+import type { RetryPolicy } from '@outlast/core-retry';
+import type driver from 'pg';
+import { internals } from './driver.js';
+import { markStatement } from './marks.js';
+import type { ServerFacts } from './server-facts.js';
+
+/** What we know of one client of the pool. */
+export class ClientState {
+  /** In which order clients were connected. */
+  readonly serial: number;
+  /** A user has it: its errors are marked, and nothing is replayed. */
+  checkedOut = false;
+  /** Never to be used again, whatever its socket says: a statement timed out on it. */
+  poisoned = false;
+  /** The server behind it, noted with its first tracked transaction. */
+  facts: ServerFacts | undefined;
+  /** Statements handed to the driver, and statements that it has settled, in the same order. */
+  issued = 0;
+  settled = 0;
+  /** The number of the statement that was running when the connection broke. */
+  brokeAt: number | undefined;
+  private status: string | undefined;
+  private readonly client: driver.ClientBase;
+
+  constructor(client: driver.ClientBase, serial: number) {
+    this.client = client;
+    this.serial = serial;
+    const { getTransactionStatus, connection } = internals(client);
+    if (getTransactionStatus === undefined) {
+      connection?.on('readyForQuery', (message) => {
+        this.status = message?.status;
+      });
+    }
+  }
+
+  /** In a transaction block, by the server's last word. */
+  get inTransaction(): boolean {
+    const status = internals(this.client).getTransactionStatus?.() ?? this.status;
+    return status === 'T' || status === 'E';
+  }
+
+  /** Its connection stands, as far as the driver knows. */
+  get alive(): boolean {
+    const { _queryable, _ending } = internals(this.client);
+    return _queryable !== false && _ending !== true;
+  }
+
+  /** Whether it can serve somebody else. */
+  get usable(): boolean {
+    return this.alive && !this.poisoned && !this.inTransaction;
+  }
+}
+
+type Callback = (error: unknown, result?: unknown) => void;
+
+/**
+ * Puts our `query` on one client, calling through to whatever its prototype has at that moment (tracers
+ * patch that). The client stays the same object: ORMs key maps by it.
+ */
+export function watchStatements(
+  client: driver.ClientBase,
+  state: ClientState,
+  policy: RetryPolicy,
+): void {
+  const query = (...args: unknown[]): unknown => {
+    const original = (Object.getPrototypeOf(client) as driver.ClientBase).query as (
+      ...args: unknown[]
+    ) => unknown;
+    if (!state.checkedOut || isSubmittable(args[0])) return original.apply(client, args);
+    const statement = markStatement(client, state, policy, args[0]);
+    const at = args.findIndex((argument) => typeof argument === 'function');
+    if (at > 0) {
+      const callback = args[at] as Callback;
+      args[at] = (error: unknown, result: unknown) =>
+        error ? callback(statement.failed(error)) : callback(statement.succeeded(error), result);
+      return original.apply(client, args);
+    }
+    const result = original.apply(client, args);
+    if (!(result instanceof Promise)) return result;
+    return result.then(
+      (value: unknown) => {
+        statement.succeeded();
+        return value;
+      },
+      (error: unknown) => {
+        throw statement.failed(error);
+      },
+    );
+  };
+  Object.defineProperty(client, 'query', { value: query, writable: true, configurable: true });
+}
+
+export function isSubmittable(value: unknown): boolean {
+  return typeof (value as { submit?: unknown } | null | undefined)?.submit === 'function';
+}

@@ -1,0 +1,191 @@
+import type { Phase, RetryPolicy, Timer } from '@outlast/core-retry';
+import { mark, Reconnect } from '@outlast/core-retry/connector';
+import type driver from 'pg';
+import { classifyPg } from './classify.js';
+import { basePool, type ConnectCallback, type PendingItem, type PoolInternals } from './driver.js';
+import { CONNECT_TIMEOUT_MS } from './options.js';
+
+/** How long an operation may still wait for its service; shared by its attempts. */
+export interface Patience {
+  leftMs: number;
+}
+
+/** What an acquisition needs of its attempt. */
+export interface Acquiring {
+  phase: Phase;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Opens connections for one pool, and waits for its server while it cannot be reached. */
+export class Connector {
+  readonly reconnect: Reconnect;
+  private readonly pool: driver.Pool & PoolInternals;
+  private readonly policy: RetryPolicy;
+  private deferred: Timer | undefined;
+  private readonly onShuttingDown: () => void;
+
+  /** @param onShuttingDown called when the server refuses a connection because it goes down */
+  constructor(pool: driver.Pool, policy: RetryPolicy, onShuttingDown: () => void) {
+    this.pool = pool as driver.Pool & PoolInternals;
+    this.policy = policy;
+    this.onShuttingDown = onShuttingDown;
+    this.reconnect = new Reconnect({
+      service: 'pg',
+      policy,
+      probe: () => this.probe(),
+      isPermanent: (error) => !classifyPg(error, 'connect').transient,
+    });
+  }
+
+  /** A client, as soon as there is one; waits out an outage for as long as patience lasts. */
+  async acquire(
+    attempt: Attempt,
+    patience: Patience,
+    bounded: boolean,
+  ): Promise<driver.PoolClient> {
+    const signal = bounded ? attempt.signal : undefined;
+    attempt.phase = 'acquire';
+    for (;;) {
+      if (this.mustWait()) await this.wait(patience, signal);
+      try {
+        return await this.checkOut(signal);
+      } catch (error) {
+        if (!this.isOutage(error)) throw this.judged(error);
+        if (!isSlotTimeout(error)) this.reconnect.failed(error);
+        await this.wait(patience, signal);
+      }
+    }
+  }
+
+  /** Nobody dials for himself while the loop does. */
+  mustWait(): boolean {
+    return this.reconnect.waiting > 0 && this.pool.idleCount === 0;
+  }
+
+  /** Whether a failure to connect means that the server is away, rather than that it says no. */
+  isOutage(error: unknown): boolean {
+    const { transient, category } = classifyPg(error, 'connect');
+    if (!transient || (isSlotTimeout(error) && this.reconnect.down === undefined)) return false;
+    if (isShuttingDown(error)) this.onShuttingDown();
+    return (
+      category === 'network' ||
+      category === 'timeout' ||
+      category === 'unavailable' ||
+      category === 'resource-exhausted'
+    );
+  }
+
+  /** Takes the place of pg-pool's `newClient`: fails fast in an outage, and staggers after it. */
+  open(item: PendingItem): void {
+    const { down } = this.reconnect;
+    if (down !== undefined && this.reconnect.waiting > 0) {
+      if (!item.timedOut) item.callback(down.error as Error, undefined, () => {});
+      return;
+    }
+    const waitMs = this.reconnect.slowStart.admit();
+    if (waitMs === 0) return this.dial(item);
+    this.pool._pendingQueue.unshift(item);
+    this.deferred ??= this.policy.settings.clock.setTimeout(() => {
+      this.deferred = undefined;
+      this.pool._pulseQueue();
+    }, waitMs);
+  }
+
+  close(): void {
+    this.deferred?.cancel();
+    this.deferred = undefined;
+    this.reconnect.close();
+  }
+
+  /**
+   * What surfaces for an error that is no outage. The caller has set how long he waits for a slot, and
+   * has waited that long: no retry prolongs it.
+   */
+  judged(error: unknown): unknown {
+    if (!isSlotTimeout(error)) return error;
+    const info = Object.freeze({
+      operation: 'pg.acquire',
+      attempts: 1,
+      elapsedMs: this.pool.options.connectionTimeoutMillis ?? 0,
+      delaysMs: [],
+      reason: 'exhausted',
+      outcome: 'not-applied',
+      failures: [],
+    } as const);
+    return mark(error, info, this, info);
+  }
+
+  private async wait(patience: Patience, signal: AbortSignal | undefined): Promise<void> {
+    const { clock } = this.policy.settings;
+    const start = clock.now();
+    try {
+      await this.reconnect.wait(patience.leftMs, signal);
+    } finally {
+      patience.leftMs = Math.max(0, patience.leftMs - (clock.now() - start));
+    }
+  }
+
+  private checkOut(signal: AbortSignal | undefined): Promise<driver.PoolClient> {
+    return new Promise((resolve, reject) => {
+      let withdrawn = false;
+      const callback: ConnectCallback = (error, client) => {
+        if (error) reject(error);
+        else if (withdrawn) client?.release();
+        else resolve(client as driver.PoolClient);
+      };
+      basePool.connect.call(this.pool, callback);
+      signal?.addEventListener(
+        'abort',
+        () => {
+          withdrawn = true;
+          const queue = this.pool._pendingQueue;
+          const at = queue.findIndex((item) => item.callback === callback);
+          if (at >= 0) queue.splice(at, 1);
+          reject(signal.reason);
+        },
+        { once: true },
+      );
+    });
+  }
+
+  private probe(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.dial({
+        callback: (error, client) => {
+          if (error || client === undefined) {
+            this.isOutage(error);
+            reject(error);
+            return;
+          }
+          // It joins the pool, unless those that broke have not left yet and there is no room.
+          client.release(this.pool.totalCount > this.pool.options.max);
+          resolve();
+        },
+      });
+    });
+  }
+
+  // pg-pool has one option for two waits. Dialling is bounded by default; waiting for a slot of a busy
+  // pool is the driver's business, and is not.
+  private dial(item: PendingItem): void {
+    const { options } = this.pool;
+    const given = options.connectionTimeoutMillis;
+    options.connectionTimeoutMillis = given || CONNECT_TIMEOUT_MS;
+    try {
+      basePool.newClient.call(this.pool, item);
+    } catch (error) {
+      item.callback(error as Error, undefined, () => {});
+    } finally {
+      options.connectionTimeoutMillis = given;
+    }
+  }
+}
+
+function isSlotTimeout(error: unknown): boolean {
+  return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
+}
+
+// 57P03 is also "starting up", but then no client of ours can be alive to be closed.
+function isShuttingDown(error: unknown): boolean {
+  return (error as { code?: unknown } | null)?.code === '57P03';
+}

@@ -1,0 +1,70 @@
+import { createRequire } from 'node:module';
+import driver from 'pg';
+
+/**
+ * What we use of pg and pg-pool beyond their public types. All of it lives here, with the versions that
+ * have it: pg 8.11 … 8.23, pg-pool 3.6 … 3.14.
+ */
+export interface ClientInternals {
+  _queryable?: boolean;
+  _ending?: boolean;
+  pipeline?: boolean;
+  processID?: number | null;
+  secretKey?: number | Buffer | null;
+  host?: string;
+  port?: number;
+  ssl?: unknown;
+  connection?: {
+    on(event: 'readyForQuery', listener: (message?: { status?: string }) => void): void;
+    stream?: { destroy(): void };
+  };
+  /** Since pg 8.21. */
+  getTransactionStatus?: () => 'I' | 'T' | 'E' | null;
+}
+
+/** Somebody who waits for a client in pg-pool's queue. */
+export interface PendingItem {
+  callback: ConnectCallback;
+  timedOut?: boolean;
+}
+
+export type ConnectCallback = (
+  error: Error | undefined,
+  client: driver.PoolClient | undefined,
+  done: (release?: Error | boolean) => void,
+) => void;
+
+export interface PoolInternals {
+  _pendingQueue: PendingItem[];
+  _idle: { client: driver.PoolClient }[];
+  _clients: driver.PoolClient[];
+  _pulseQueue(): void;
+  _isFull(): boolean;
+  _remove(client: driver.PoolClient, callback?: () => void): void;
+  newClient(item: PendingItem): void;
+  _release(client: driver.PoolClient, idleListener: () => void, error?: Error | boolean): void;
+}
+
+/** pg-pool's own methods, for a subclass that overrides them. */
+export const basePool = driver.Pool.prototype as unknown as PoolInternals & {
+  connect(this: unknown, callback: ConnectCallback): void;
+  emit(this: unknown, type: string | symbol, ...args: unknown[]): boolean;
+};
+
+export function internals(client: unknown): ClientInternals {
+  return client as ClientInternals;
+}
+
+/** The parts of pg's Connection with which a CancelRequest is sent. */
+export interface CancelConnection {
+  connect(port: number | string, host?: string): void;
+  requestSsl(): void;
+  cancel(processID: number, secretKey: number | Buffer): void;
+  once(event: 'connect' | 'sslconnect' | 'end' | 'error', listener: () => void): void;
+  on(event: 'error', listener: () => void): void;
+  stream: { destroy(): void };
+}
+
+export const driverVersion: string = (
+  createRequire(import.meta.url)('pg/package.json') as { version: string }
+).version;

@@ -1,0 +1,33 @@
+import driver from 'pg';
+import { Pool } from './pool.js';
+
+export {
+  CommitOutcomeUnknownError,
+  isCommitOutcomeUnknownError,
+  isOptionError,
+  isOutcomeUnknown,
+  OptionError,
+  OutlastError,
+  retryInfo,
+} from '@outlast/core-retry';
+export * from 'pg';
+export {
+  classifyPg,
+  isFatal,
+  isServerError,
+  RETRYABLE_ERROR_CODES,
+  RETRYABLE_SQLSTATES,
+} from './classify.js';
+export type { Health } from './health.js';
+export { pgRetry, type QueryExtras, type RetryPoolConfig } from './options.js';
+export type { Transaction, TransactionContext } from './transaction.js';
+export type { IsolationLevel, TransactionBody, TransactionOptions } from './transaction-call.js';
+export { Pool };
+
+// The driver's default export with our Pool in place of its own; `native` stays the getter it is.
+const drop: typeof driver = Object.create(
+  Object.getPrototypeOf(driver),
+  Object.getOwnPropertyDescriptors(driver),
+);
+Object.defineProperty(drop, 'Pool', { value: Pool, enumerable: true, configurable: true });
+export default drop;

@@ -1,0 +1,72 @@
+import type { Outcome, Phase, Reason, RetryPolicy } from '@outlast/core-retry';
+import { mark } from '@outlast/core-retry/connector';
+import type driver from 'pg';
+import { isServerError } from './classify.js';
+import type { ClientState } from './client-state.js';
+import { internals } from './driver.js';
+import { analyse } from './statement.js';
+import { classifyStatement, textOf } from './statement-outcome.js';
+
+/** Follows one statement on a client that a user has checked out. */
+export interface StatementMark {
+  /** What surfaces: the driver's own error, marked. */
+  failed(error: unknown): unknown;
+  succeeded<T>(value?: T): T | undefined;
+}
+
+/**
+ * Marks the error of a statement by how far it came: never sent, sent, or a COMMIT. The driver fails
+ * what ran and what was queued behind it with one error object, so the place in the queue decides.
+ */
+export function markStatement(
+  client: driver.ClientBase,
+  state: ClientState,
+  policy: RetryPolicy,
+  config: unknown,
+): StatementMark {
+  state.issued += 1;
+  const number = state.issued;
+  const { clock } = policy.settings;
+  const start = clock.now();
+  return {
+    succeeded(value) {
+      state.settled = number;
+      return value;
+    },
+    failed(error) {
+      const { _queryable, _ending, pipeline } = internals(client);
+      const broken = _queryable === false || _ending === true;
+      if (broken && state.brokeAt === undefined && !isServerError(error)) {
+        state.brokeAt = state.settled + 1;
+      }
+      const queued = number !== state.settled + 1 || number > (state.brokeAt ?? number);
+      state.settled = number;
+      if (isReadTimeout(error)) state.poisoned = true;
+      const text = textOf(config);
+      const phase: Phase = analyse(text).kind === 'commit' ? 'commit' : 'sent';
+      const neverSent = queued && !pipeline && !isServerError(error);
+      const failure = classifyStatement(error, neverSent ? 'acquire' : phase, text);
+      const info = Object.freeze({
+        operation: 'pg.client.query',
+        attempts: 1,
+        elapsedMs: clock.now() - start,
+        delaysMs: Object.freeze([]),
+        reason: reasonOf(failure.transient, failure.outcome),
+        outcome: failure.outcome,
+        failures: Object.freeze([]),
+      });
+      // A token of its own for each statement: two of them may fail with one error object.
+      return mark(error, info, state, info);
+    },
+  };
+}
+
+/** The client-side `query_timeout` of pg: the statement may still be running. */
+export function isReadTimeout(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout';
+}
+
+function reasonOf(transient: boolean, outcome: Outcome): Reason {
+  if (outcome === 'unknown') return 'outcome-unknown';
+  return transient ? 'exhausted' : 'permanent';
+}

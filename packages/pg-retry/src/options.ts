@@ -1,0 +1,138 @@
+import { type RetryOptions, RetryPolicy } from '@outlast/core-retry';
+import {
+  type ConnectorDefaults,
+  type ConnectorRetryOptions,
+  connectorOptions,
+  flag,
+  invalidOption,
+  nearest,
+  unknownOption,
+} from '@outlast/core-retry/connector';
+import type { PoolConfig } from 'pg';
+import { classifyPg } from './classify.js';
+
+/** The environment variables that are read, first found wins: `PG_RETRY_MAX_ATTEMPTS` and so on. */
+export const ENV_PREFIXES: readonly string[] = ['PG_RETRY', 'DB_RETRY', 'DATABASE_RETRY'];
+
+/** Five attempts, 1 s to 30 s between them. */
+export const DEFAULTS: ConnectorDefaults = {
+  maxAttempts: 5,
+  baseDelayMs: 1000,
+  maxDelayMs: 30_000,
+};
+
+/** How long a connection may take to open, in milliseconds, if `connectionTimeoutMillis` does not say. */
+export const CONNECT_TIMEOUT_MS = 10_000;
+
+/** Everything that `pg.Pool` takes, and ours. */
+export interface RetryPoolConfig extends PoolConfig {
+  /** Policy options: attempts, delays, budget, patience (`waitMs`). Durations in milliseconds. */
+  readonly retry?: ConnectorRetryOptions;
+  /**
+   * Runs a single INSERT, UPDATE, DELETE or MERGE of `pool.query` as a transaction of its own, so that
+   * its outcome can be found out when its answer is lost. Costs two round trips. Default false.
+   */
+  readonly resolveWrites?: boolean;
+}
+
+/** What may ride in the query object of `pool.query`, beside the driver's own keys. */
+export interface QueryExtras {
+  /** Running it twice is safe: it is replayed when its answer is lost, whatever its text. */
+  readonly idempotent?: boolean;
+  /** Aborts the query: it is stopped on the server, and rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Bound on everything, in milliseconds; the shorter of this and the pool's counts. */
+  readonly totalTimeoutMs?: number;
+  /** As in {@link RetryPoolConfig}, for this query. */
+  readonly resolveWrites?: boolean;
+}
+
+const OWN_KEYS = ['retry', 'resolveWrites'];
+// Names of the driver's that are close to ours and are not meant to be ours.
+const DRIVER_KEYS = new Set(['Client', 'Promise', 'verify', 'log', 'min', 'max', 'ssl', 'user']);
+const EXTRA_KEYS: readonly (keyof QueryExtras)[] = [
+  'idempotent',
+  'signal',
+  'totalTimeoutMs',
+  'resolveWrites',
+];
+
+export interface PoolSettings {
+  /** The caller's object without our keys; never the object itself. */
+  readonly driver: PoolConfig;
+  readonly policy: RetryPolicy;
+  readonly waitMs: number;
+  readonly resolveWrites: boolean;
+}
+
+/** @throws OptionError naming the option or variable, the value and what is valid */
+export function poolSettings(config: RetryPoolConfig = {}): PoolSettings {
+  const { retry, resolveWrites = false, ...driver } = config;
+  for (const key of Object.keys(driver)) refuseTypingError(key);
+  const valid = flag(resolveWrites);
+  if (valid !== undefined) throw invalidOption('resolveWrites', resolveWrites, valid);
+  const { policy, waitMs } = makePolicy(retry);
+  return { driver: keepHidden(config, driver), policy, waitMs, resolveWrites };
+}
+
+/**
+ * A retry policy with the classifier, the environment and the defaults of this package: for knex,
+ * sequelize and clients that somebody else made. `idempotent` is false unless said otherwise.
+ *
+ * @throws OptionError naming the option or variable, the value and what is valid
+ */
+export function pgRetry(options?: RetryOptions): RetryPolicy {
+  return makePolicy(options).policy;
+}
+
+function makePolicy(options: ConnectorRetryOptions | undefined): {
+  readonly policy: RetryPolicy;
+  readonly waitMs: number;
+} {
+  const { retry, waitMs } = connectorOptions(options, ENV_PREFIXES, DEFAULTS);
+  const { baseDelayMs = DEFAULTS.baseDelayMs, random = Math.random } = retry;
+  const policy = new RetryPolicy({
+    classify: classifyPg,
+    // The first retry after a lost connection is paced by the reconnect, and what the server rolled
+    // back to break a tie is best tried again soon; everything else is left to the backoff.
+    delayMs: ({ category }, { number }) => {
+      if (category === 'contention') return contentionDelay(number, baseDelayMs, random);
+      const lost = category === 'network' || category === 'unavailable';
+      return lost && number === 1 ? 0 : undefined;
+    },
+    ...retry,
+  });
+  return { policy, waitMs };
+}
+
+// Between rivals the spread is what counts: uniform in (0, 20 ms · 2^(n−1)], at most the base delay.
+function contentionDelay(attempt: number, baseDelayMs: number, random: () => number): number {
+  return Math.min(20 * 2 ** Math.min(attempt - 1, 20), baseDelayMs) * (1 - random());
+}
+
+/** Reads our keys out of a query object; undefined if there are none. */
+export function queryExtras(config: object): QueryExtras | undefined {
+  let extras: Record<string, unknown> | undefined;
+  for (const key of EXTRA_KEYS) {
+    const value = (config as Record<string, unknown>)[key];
+    if (value === undefined) continue;
+    extras ??= {};
+    extras[key] = value;
+  }
+  return extras;
+}
+
+function refuseTypingError(key: string): void {
+  if (DRIVER_KEYS.has(key)) return;
+  const near = nearest(key, OWN_KEYS);
+  if (near !== undefined) throw unknownOption(key, key, OWN_KEYS);
+}
+
+// Own properties that are not enumerable (a hidden password) do not survive a spread.
+function keepHidden(config: RetryPoolConfig, driver: PoolConfig): PoolConfig {
+  const all = Object.getOwnPropertyDescriptors(config);
+  for (const [key, descriptor] of Object.entries(all)) {
+    if (!descriptor.enumerable) Object.defineProperty(driver, key, descriptor);
+  }
+  return driver;
+}

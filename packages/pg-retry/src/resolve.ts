@@ -1,0 +1,127 @@
+import type driver from 'pg';
+import {
+  FACTS,
+  FUNCTIONS,
+  type ServerFacts,
+  sameLife,
+  sameServer,
+  type TrackingKind,
+} from './server-facts.js';
+
+/** What is known of a transaction whose COMMIT was sent. */
+export interface TrackedTransaction {
+  readonly xid: string;
+  readonly kind: Exclude<TrackingKind, 'none'>;
+  /** The server that took the COMMIT, as its connection knew it. */
+  readonly facts: ServerFacts;
+  /** The serial of the newest client when the COMMIT was lost. */
+  readonly lostAtSerial: number;
+}
+
+/** What became of it, or why that cannot be said. */
+export type Verdict = 'committed' | 'aborted' | { readonly unknown: string };
+
+/** Runs one query on one connection. */
+export type Ask = (text: string, values: readonly unknown[]) => Promise<driver.QueryResult>;
+
+interface Answer extends ServerFacts {
+  readonly recovering: boolean;
+  /**
+   * The newest checkpoint is the one of the server's own start. With wal_level minimal an idle server's
+   * later ones look the same, so there it cannot be told.
+   */
+  readonly fresh: boolean;
+  /** `epoch:xid` of that checkpoint, or the number alone. */
+  readonly nextXid: string;
+  /** null: the server does not know, or never gave out that number. */
+  readonly status: 'committed' | 'aborted' | 'in progress' | null;
+}
+
+const POLL_MS = [20, 50, 100, 200] as const;
+
+/** One statement, so that all of it is true at the same moment. */
+function lookUp(kind: TrackedTransaction['kind']): string {
+  const { current, status, type } = FUNCTIONS[kind];
+  // Asked of a number that was never given out the status raises 22023, hence the comparison first.
+  return `select pg_is_in_recovery() as recovering, ${FACTS},
+  c.redo_lsn = c.checkpoint_lsn and current_setting('wal_level') <> 'minimal' as fresh, c.next_xid::text as "nextXid",
+  case when not pg_is_in_recovery() and $1::${type} < ${current} then ${status}($1::${type}) end as status
+  from pg_control_checkpoint() c`;
+}
+
+const END_BACKEND = `select pg_terminate_backend(pid) from pg_stat_activity
+  where backend_xid = $1::xid and usename = session_user and pid <> pg_backend_pid()`;
+
+/**
+ * Finds out what became of a transaction whose COMMIT got no answer, over one working connection.
+ *
+ * `in progress` in the same life of the server means that its backend has not heard that the client is
+ * gone, or that the COMMIT is still on its way: the backend is ended, and the status then settles.
+ *
+ * @param serial when the connection was opened, against `lostAtSerial`
+ * @param wait pauses between two looks; rejects when time is up
+ */
+export async function resolveCommit(
+  transaction: TrackedTransaction,
+  ask: Ask,
+  serial: number,
+  wait: (ms: number) => Promise<void>,
+): Promise<Verdict> {
+  const text = lookUp(transaction.kind);
+  for (let look = 0; ; look++) {
+    const answer = (await ask(text, [transaction.xid])).rows[0] as Answer;
+    const life = answer.recovering ? 'other' : lifeOf(transaction, answer, serial);
+    const verdict = judge(transaction, answer, life);
+    if (verdict !== 'in progress') return verdict;
+    // Only in the same life is the number still ours, so nobody else's backend is ever ended.
+    await ask(END_BACKEND, [xid32(transaction.xid)]);
+    await wait(POLL_MS[Math.min(look, POLL_MS.length - 1)] as number);
+  }
+}
+
+/**
+ * The server that answers: in the life that took the COMMIT; restarted since, its start's checkpoint
+ * still the newest; crashed at some time since; or another server, or another timeline.
+ */
+export type Life = 'same' | 'restarted' | 'crashed' | 'other';
+
+function lifeOf(transaction: TrackedTransaction, answer: Answer, serial: number): Life {
+  if (!sameServer(transaction.facts, answer)) return 'other';
+  // A connection that was open before the loss and still answers has seen no crash since.
+  if (sameLife(transaction.facts, answer) || serial <= transaction.lostAtSerial) return 'same';
+  return answer.fresh ? 'restarted' : 'crashed';
+}
+
+export function judge(
+  { xid }: Pick<TrackedTransaction, 'xid'>,
+  answer: Pick<Answer, 'status' | 'nextXid' | 'recovering'>,
+  life: Life,
+): Verdict | 'in progress' {
+  if (answer.recovering) return { unknown: 'the server that answers is a standby' };
+  if (life === 'restarted') {
+    // What is not below the checkpoint's counter never reached the disk; the number may by now be
+    // somebody else's, so its status says nothing.
+    if (BigInt(xid) >= fullXid(answer.nextXid, xid)) return 'aborted';
+    if (answer.status === 'committed' || answer.status === 'aborted') return answer.status;
+    return { unknown: 'the server was restarted and does not say' };
+  }
+  if (life === 'other')
+    return { unknown: 'the server that answers is another one, or was promoted' };
+  if (life === 'crashed') {
+    // Whoever has the number now aborted it, and if that was not ours, ours was never durable.
+    if (answer.status === 'aborted') return 'aborted';
+    return { unknown: 'the server crashed and has written a checkpoint since' };
+  }
+  return answer.status ?? { unknown: 'the server has forgotten the transaction' };
+}
+
+// Without an epoch (it always has one since 9.6) the number could only be compared within one epoch.
+function fullXid(nextXid: string, xid: string): bigint {
+  const [epoch, low] = nextXid.includes(':') ? nextXid.split(':') : [undefined, nextXid];
+  const high = epoch === undefined ? BigInt(xid) >> 32n : BigInt(epoch);
+  return (high << 32n) | BigInt(low as string);
+}
+
+function xid32(xid: string): string {
+  return (BigInt(xid) & 0xffffffffn).toString();
+}

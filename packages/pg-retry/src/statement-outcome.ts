@@ -1,0 +1,34 @@
+import type { Failure, Phase } from '@outlast/core-retry';
+import { classifyPg, isServerError } from './classify.js';
+import { analyse } from './statement.js';
+
+// A procedure or a DO block can commit on its way, and so can one of several statements in a text.
+const COMMITS_ON_ITS_WAY = /^\s*(call|do)\b/i;
+const ENDS_A_TRANSACTION = /\b(commit|end|call|do|prepare|rollback|abort)\b/i;
+
+/**
+ * Classifies the failure of one statement. An ERROR means that the statement was rolled back, except
+ * where part of its text may have been committed before.
+ */
+export function classifyStatement(error: unknown, phase: Phase, text: string): Failure {
+  const failure = classifyPg(error, phase);
+  if (phase === 'acquire' || phase === 'connect' || failure.outcome === 'unknown') return failure;
+  return isServerError(error) && mayHaveCommittedPart(text)
+    ? { ...failure, outcome: 'unknown' }
+    : failure;
+}
+
+/** The SQL of whatever `query` was given. */
+export function textOf(config: unknown): string {
+  if (typeof config === 'string') return config;
+  const text = (config as { text?: unknown } | null | undefined)?.text;
+  return typeof text === 'string' ? text : '';
+}
+
+function mayHaveCommittedPart(text: string): boolean {
+  const { kind } = analyse(text);
+  if (kind === 'multiple') return ENDS_A_TRANSACTION.test(text);
+  return (
+    kind === 'other' && COMMITS_ON_ITS_WAY.test(text.replace(/^(\s|--.*\n|\/\*[\s\S]*?\*\/)+/, ''))
+  );
+}

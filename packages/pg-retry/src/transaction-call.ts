@@ -1,0 +1,304 @@
+import {
+  type Attempt,
+  type CallOptions,
+  CommitOutcomeUnknownError,
+  type Failure,
+  isOutcomeUnknown,
+  type Phase,
+  type Resolution,
+  retryInfo,
+} from '@outlast/core-retry';
+import {
+  abortSignal,
+  type Check,
+  callable,
+  checkOptions,
+  duration,
+  flag,
+  invalidOption,
+  type Known,
+  mark,
+  wholeNumber,
+} from '@outlast/core-retry/connector';
+import type driver from 'pg';
+import { cancelStatement } from './cancel.js';
+import { classifyPg } from './classify.js';
+import type { Patience } from './connect.js';
+import { isReadTimeout } from './marks.js';
+import type { PoolCore } from './pool-core.js';
+import type { TrackedTransaction } from './resolve.js';
+import type { TrackingKind } from './server-facts.js';
+import { Transaction, type TransactionContext } from './transaction.js';
+
+export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable';
+
+/** Options of `pool.transaction()`. */
+export interface TransactionOptions {
+  /** Default: the server's. */
+  readonly isolation?: IsolationLevel;
+  /** READ ONLY: replayed whenever its connection is lost. Default false. */
+  readonly readOnly?: boolean;
+  /** DEFERRABLE, of use with `serializable` and `readOnly`. Default false. */
+  readonly deferrable?: boolean;
+  /** All runs of the callback, the first included. Default: the pool's. */
+  readonly maxAttempts?: number;
+  /** Bound on everything, in milliseconds. */
+  readonly totalTimeoutMs?: number;
+  readonly signal?: AbortSignal;
+  /**
+   * Asks for the transaction's id with BEGIN, so that a lost COMMIT can be resolved. Default true; false
+   * gives a plain BEGIN, for what must come before the first snapshot.
+   */
+  readonly trackCommit?: boolean;
+  /**
+   * Asked when the server cannot say what became of a lost COMMIT: true if its effect is there, false if
+   * it is not, undefined if that cannot be told either.
+   */
+  readonly verifyCommit?: (lost: {
+    readonly xid: string | undefined;
+  }) => boolean | undefined | Promise<boolean | undefined>;
+}
+
+export type TransactionBody<T> = (
+  tx: Transaction,
+  context: TransactionContext,
+) => T | PromiseLike<T>;
+
+const ROLLBACK_TIMEOUT_MS = 5000;
+const LEVELS: readonly unknown[] = ['read committed', 'repeatable read', 'serializable'];
+const isLevel: Check = (value) =>
+  LEVELS.includes(value) ? undefined : "'read committed', 'repeatable read' or 'serializable'";
+
+const KNOWN: Known<TransactionOptions> = {
+  isolation: isLevel,
+  readOnly: flag,
+  deferrable: flag,
+  maxAttempts: wholeNumber(1, true),
+  totalTimeoutMs: duration({ min: 1, infinite: true }),
+  signal: abortSignal,
+  trackCommit: flag,
+  verifyCommit: callable,
+};
+
+/** One `pool.transaction()`: the whole callback is what may be replayed. */
+export class TransactionCall<T> implements CallOptions<T>, Patience {
+  readonly operation: string;
+  readonly idempotent: boolean;
+  declare readonly maxAttempts: number;
+  declare readonly totalTimeoutMs: number;
+  declare readonly signal: AbortSignal;
+  readonly #core: PoolCore;
+  readonly #body: TransactionBody<T>;
+  readonly #options: TransactionOptions;
+  readonly #bounded: boolean;
+  readonly #begin: string;
+  #leftMs: number;
+  #transaction: Transaction | undefined;
+  #tracked: Omit<TrackedTransaction, 'lostAtSerial'> | undefined;
+  #lostAtSerial = 0;
+  #value: { readonly value: T } | undefined;
+  #why = 'the server does not follow transactions';
+
+  constructor(
+    core: PoolCore,
+    body: TransactionBody<T>,
+    options: TransactionOptions,
+    operation = 'pg.transaction',
+  ) {
+    if (typeof body !== 'function') throw invalidOption('transaction(fn)', body, 'a function');
+    checkOptions('transaction', options, KNOWN);
+    this.operation = operation;
+    this.#core = core;
+    this.#body = body;
+    this.#options = options;
+    this.#leftMs = core.waitMs;
+    this.#begin = beginText(options);
+    // What changed nothing is replayed, never resolved.
+    this.idempotent = options.readOnly === true;
+    if (options.maxAttempts !== undefined) this.maxAttempts = options.maxAttempts;
+    if (options.totalTimeoutMs !== undefined) this.totalTimeoutMs = options.totalTimeoutMs;
+    if (options.signal !== undefined) this.signal = options.signal;
+    this.#bounded =
+      core.bounded || options.signal !== undefined || options.totalTimeoutMs !== undefined;
+  }
+
+  get leftMs(): number {
+    return this.#leftMs;
+  }
+
+  set leftMs(value: number) {
+    this.#leftMs = value;
+  }
+
+  async execute(): Promise<T> {
+    try {
+      return await this.#core.policy.execute((attempt) => this.#run(attempt), this);
+    } catch (error) {
+      throw this.#surfacing(error);
+    }
+  }
+
+  /** Until COMMIT is sent nothing can have been applied; what the callback throws is its own affair. */
+  classify(error: unknown, phase: Phase): Failure {
+    if (phase === 'acquire' || phase === 'connect') return classifyPg(error, phase);
+    const drivers = this.#transaction?.threw(error) === true;
+    if (phase === 'commit') return classifyPg(error, phase);
+    const failure = classifyPg(error, phase);
+    return { ...failure, transient: drivers && failure.transient, outcome: 'not-applied' };
+  }
+
+  async resolve(_failure: Failure, attempt: Attempt): Promise<Resolution<T>> {
+    const { verifyCommit } = this.#options;
+    const tracked = this.#tracked;
+    if (tracked !== undefined) {
+      const transaction = { ...tracked, lostAtSerial: this.#lostAtSerial };
+      const verdict = await this.#core.tracker.resolve(transaction, attempt, this.#bounded);
+      if (verdict === 'committed') return this.#applied();
+      if (verdict === 'aborted') return { outcome: 'not-applied' };
+      this.#why = verdict.unknown;
+    }
+    const verified = await verifyCommit?.({ xid: tracked?.xid });
+    if (verified === undefined) return { outcome: 'unknown' };
+    return verified ? this.#applied() : { outcome: 'not-applied' };
+  }
+
+  #applied(): Resolution<T> {
+    return this.#value === undefined
+      ? { outcome: 'unknown' }
+      : { outcome: 'applied', value: this.#value.value };
+  }
+
+  #surfacing(error: unknown): unknown {
+    const info = retryInfo(error);
+    if (info?.reason !== 'outcome-unknown' || !isOutcomeUnknown(error)) return error;
+    const unknown = new CommitOutcomeUnknownError(this.#why, { cause: error });
+    return mark(unknown, info, this.#core.policy, this);
+  }
+
+  async #run(attempt: Attempt): Promise<T> {
+    this.#value = undefined;
+    this.#tracked = undefined;
+    const client = await this.#core.connector.acquire(attempt, this, this.#bounded);
+    attempt.phase = 'sent';
+    const transaction = new Transaction(client);
+    this.#transaction = transaction;
+    let gone = false;
+    const abort = (): void => {
+      transaction.end(attempt.signal.reason);
+      if (gone) return;
+      gone = true;
+      void cancelStatement(client);
+      client.release(true);
+    };
+    if (this.#bounded) attempt.signal.addEventListener('abort', abort, { once: true });
+    try {
+      await this.#open(client, transaction);
+      const value = await this.#body(transaction, contextOf(attempt));
+      if (transaction.poison !== undefined) throw transaction.poison.error;
+      this.#value = { value };
+      await this.#commit(client, transaction, attempt);
+      transaction.end();
+      if (!gone) client.release();
+      gone = true;
+      return value;
+    } catch (error) {
+      const cause = transaction.poison === undefined ? error : transaction.poison.error;
+      if (!gone) {
+        gone = true;
+        await this.#close(client, transaction, cause);
+      }
+      throw cause;
+    }
+  }
+
+  async #open(client: driver.PoolClient, transaction: Transaction): Promise<void> {
+    const { trackCommit = true, readOnly = false } = this.#options;
+    const send = (text: string): Promise<driver.QueryResult> =>
+      note(transaction, () => client.query(text));
+    if (!trackCommit || readOnly) {
+      await send(this.#begin);
+      return;
+    }
+    const { tracker } = this.#core;
+    const kind: TrackingKind = await note(transaction, () => tracker.kind(client));
+    if (kind === 'none') {
+      await send(this.#begin);
+      return;
+    }
+    const state = this.#core.stateOf(client);
+    const results = (await send(
+      `${this.#begin}; ${tracker.question(kind, state)}`,
+    )) as unknown as driver.QueryResult[];
+    this.#tracked = tracker.opened(kind, state, results[1]?.rows[0]);
+  }
+
+  async #commit(
+    client: driver.PoolClient,
+    transaction: Transaction,
+    attempt: Attempt,
+  ): Promise<void> {
+    this.#lostAtSerial = this.#core.newestSerial();
+    attempt.phase = 'commit';
+    const result = await note(transaction, () => client.query('COMMIT'));
+    if (result.command === 'COMMIT') return;
+    // The server rolls back what an error had aborted, and calls that a success.
+    attempt.phase = 'sent';
+    throw transaction.abortedBy ?? new Error(`COMMIT was answered with ${result.command}`);
+  }
+
+  /** Rolls back where there is something to roll back with; a client that cannot be cleaned is dropped. */
+  async #close(client: driver.PoolClient, transaction: Transaction, error: unknown): Promise<void> {
+    const drop = (): void => client.release(error instanceof Error ? error : true);
+    transaction.end(error);
+    if (isReadTimeout(error)) {
+      await cancelStatement(client);
+      return drop();
+    }
+    const state = this.#core.stateOf(client);
+    if (!state.alive || state.poisoned) return drop();
+    const { clock } = this.#core.policy.settings;
+    await new Promise<void>((resolve) => {
+      let done = false;
+      const finish = (clean: boolean): void => {
+        if (done) return;
+        done = true;
+        timer.cancel();
+        if (clean) client.release();
+        else drop();
+        resolve();
+      };
+      const timer = clock.setTimeout(() => finish(false), ROLLBACK_TIMEOUT_MS);
+      client.query('ROLLBACK').then(
+        () => finish(true),
+        () => finish(false),
+      );
+    });
+  }
+}
+
+async function note<R>(transaction: Transaction, send: () => Promise<R>): Promise<R> {
+  try {
+    return await send();
+  } catch (error) {
+    transaction.note(error);
+    throw error;
+  }
+}
+
+function contextOf(attempt: Attempt): TransactionContext {
+  return {
+    attempt: attempt.number,
+    get signal() {
+      return attempt.signal;
+    },
+  };
+}
+
+function beginText({ isolation, readOnly, deferrable }: TransactionOptions): string {
+  const modes = [
+    isolation === undefined ? '' : ` ISOLATION LEVEL ${isolation.toUpperCase()}`,
+    readOnly === true ? ' READ ONLY' : '',
+    deferrable === true ? ' DEFERRABLE' : '',
+  ];
+  return `BEGIN${modes.join('')}`;
+}

@@ -1,0 +1,140 @@
+import { OptionError } from '@outlast/core-retry';
+import type driver from 'pg';
+import type { QueryResult } from 'pg';
+import { isFatal, isServerError } from './classify.js';
+import { analyse } from './statement.js';
+import { textOf } from './statement-outcome.js';
+
+// The server has rolled the whole transaction back: nothing that follows may run outside of it.
+const ROLLED_BACK = new Set(['40001', '40P01']);
+const ENDS = new Set(['begin', 'commit', 'rollback', 'prepare-transaction']);
+
+/** What a transaction callback is told beside its {@link Transaction}. */
+export interface TransactionContext {
+  /** From 1: the callback runs again after a deadlock, a serialization failure or a lost connection. */
+  readonly attempt: number;
+  /** Aborted when the attempt is given up. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The client inside `pool.transaction()`. All overloads of the driver's `query`; nested
+ * `transaction()` is a savepoint; BEGIN, COMMIT and ROLLBACK are the pool's to say.
+ */
+export class Transaction {
+  readonly query: driver.PoolClient['query'];
+  readonly #client: driver.ClientBase;
+  readonly #seen = new WeakSet<object>();
+  #poison: { readonly error: unknown } | undefined;
+  #aborting: unknown;
+  #depth = 0;
+  #ended = false;
+
+  constructor(client: driver.ClientBase) {
+    this.#client = client;
+    this.query = ((...args: unknown[]) => this.#query(args)) as driver.PoolClient['query'];
+  }
+
+  /** The error that ended the transaction, whatever the callback made of it. */
+  get poison(): { readonly error: unknown } | undefined {
+    return this.#poison;
+  }
+
+  /** The first SQL error since the transaction was sound: what a COMMIT answered ROLLBACK stands for. */
+  get abortedBy(): unknown {
+    return this.#aborting;
+  }
+
+  /** Whether the driver threw it in this transaction. */
+  threw(error: unknown): boolean {
+    return typeof error === 'object' && error !== null && this.#seen.has(error);
+  }
+
+  /** From here on nothing of the callback reaches the server; `error` is what it is told. */
+  end(error?: unknown): void {
+    this.#ended = true;
+    if (error !== undefined) this.#poison ??= { error };
+  }
+
+  /** Remembers what the driver threw, and whether the transaction can go on after it. */
+  note(error: unknown): void {
+    if (typeof error === 'object' && error !== null) this.#seen.add(error);
+    const lost = !isServerError(error) || isFatal(error);
+    const code = (error as { code?: string } | null)?.code ?? '';
+    if (lost || ROLLED_BACK.has(code)) this.#poison ??= { error };
+    else this.#aborting ??= error;
+  }
+
+  /** A savepoint: rolled back if `fn` throws, and the transaction goes on. */
+  async transaction<T>(fn: (tx: Transaction) => T | PromiseLike<T>): Promise<T> {
+    this.#depth += 1;
+    const name = `outlast_${this.#depth}`;
+    try {
+      await this.#statement(`SAVEPOINT ${name}`);
+      let value: T;
+      try {
+        value = await fn(this);
+        if (this.#poison !== undefined) throw this.#poison.error;
+        await this.#statement(`RELEASE SAVEPOINT ${name}`);
+      } catch (error) {
+        if (this.#poison !== undefined) throw this.#poison.error;
+        await this.#statement(`ROLLBACK TO SAVEPOINT ${name}`);
+        await this.#statement(`RELEASE SAVEPOINT ${name}`);
+        this.#aborting = undefined;
+        throw error;
+      }
+      return value;
+    } finally {
+      this.#depth -= 1;
+    }
+  }
+
+  /** @throws always: the pool releases the client of a transaction when it ends. */
+  release(): never {
+    throw new OptionError('tx.release()', 'is not for the callback: the pool releases the client.');
+  }
+
+  #statement(text: string): Promise<QueryResult> {
+    return this.#query([text]) as Promise<QueryResult>;
+  }
+
+  #query(args: unknown[]): unknown {
+    const at = args.findIndex((argument, i) => i > 0 && typeof argument === 'function');
+    const refusal = this.#refusal(args[0]);
+    if (refusal !== undefined) {
+      if (at < 0) return Promise.reject(refusal);
+      const callback = args[at] as (error: unknown) => void;
+      process.nextTick(callback, refusal);
+      return undefined;
+    }
+    const send = this.#client.query as (...args: unknown[]) => unknown;
+    if (at >= 0) {
+      const callback = args[at] as (error: unknown, result?: unknown) => void;
+      args[at] = (error: unknown, result: unknown) => {
+        if (error) this.note(error);
+        callback(error, result);
+      };
+      return send.apply(this.#client, args);
+    }
+    const result = send.apply(this.#client, args);
+    if (!(result instanceof Promise)) return result;
+    return result.catch((error: unknown) => {
+      this.note(error);
+      throw error;
+    });
+  }
+
+  #refusal(config: unknown): unknown {
+    if (this.#poison !== undefined) return this.#poison.error;
+    if (this.#ended) {
+      return new OptionError('tx.query()', 'was called after its transaction had ended.');
+    }
+    const { kind } = analyse(textOf(config));
+    return ENDS.has(kind)
+      ? new OptionError(
+          'tx.query()',
+          'must not begin or end the transaction: return or throw instead.',
+        )
+      : undefined;
+  }
+}
