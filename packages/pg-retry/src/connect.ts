@@ -39,7 +39,7 @@ export class Connector {
 
   /** A client, as soon as there is one; waits out an outage for as long as patience lasts. */
   async acquire(
-    attempt: Attempt,
+    attempt: Acquiring,
     patience: Patience,
     bounded: boolean,
   ): Promise<driver.PoolClient> {
@@ -83,7 +83,10 @@ export class Connector {
       return;
     }
     const waitMs = this.reconnect.slowStart.admit();
-    if (waitMs === 0) return this.dial(item);
+    if (waitMs === 0) {
+      this.dial(item);
+      return;
+    }
     this.pool._pendingQueue.unshift(item);
     this.deferred ??= this.policy.settings.clock.setTimeout(() => {
       this.deferred = undefined;

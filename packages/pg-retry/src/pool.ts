@@ -61,6 +61,25 @@ export class Pool extends driver.Pool {
   readonly #states = new WeakMap<driver.ClientBase, ClientState>();
   readonly #resolveWrites: boolean;
   #serial = 0;
+
+  // The driver's types call `waitingCount` a field, and want the overloads of `query` declared once:
+  // both are put on the prototype by hand, where pg-pool has its own.
+  static {
+    Object.defineProperty(Pool.prototype, 'waitingCount', {
+      configurable: true,
+      get(this: Pool): number {
+        return (this as unknown as PoolInternals)._pendingQueue.length + this.#parked();
+      },
+    });
+    Object.defineProperty(Pool.prototype, 'query', {
+      configurable: true,
+      writable: true,
+      value: function query(this: Pool, config: unknown, values?: unknown, done?: Callback) {
+        return this.#dispatch(config, values, done);
+      },
+    });
+  }
+
   // Clients up to this serial leave when they are released: their server is going down.
   #retiredUpTo = 0;
 
@@ -108,10 +127,6 @@ export class Pool extends driver.Pool {
     return checkHealth(this.#core, this);
   }
 
-  override get waitingCount(): number {
-    return super.waitingCount + (this.#connector?.reconnect.waiting ?? 0);
-  }
-
   override connect(): Promise<driver.PoolClient>;
   override connect(
     callback: (
@@ -126,28 +141,6 @@ export class Pool extends driver.Pool {
     promise.then(
       (client) => process.nextTick(callback, undefined, client, client.release),
       (error: Error) => process.nextTick(callback, error, undefined, () => {}),
-    );
-    return undefined;
-  }
-
-  // @ts-expect-error The overloads stand in the interface above; TypeScript wants them again here.
-  override query(config: unknown, values?: unknown, callback?: Callback): unknown {
-    if (typeof config === 'function') return super.query(config as never);
-    let done = callback;
-    let parameters = values;
-    if (typeof values === 'function') {
-      done = values as Callback;
-      parameters = undefined;
-    }
-    if (isSubmittable(config)) return this.#submit(config, parameters, done);
-    done ??= (config as { callback?: Callback } | null | undefined)?.callback;
-    const promise = this.#query(config, parameters);
-    if (done === undefined) return promise;
-    const answer = done;
-    promise.then(
-      // On a tick of its own: what the callback throws is the process' to hear, not the promise's.
-      (result) => process.nextTick(answer, undefined, result),
-      (error: unknown) => process.nextTick(answer, error),
     );
     return undefined;
   }
@@ -188,6 +181,33 @@ export class Pool extends driver.Pool {
     const retired = state.serial <= this.#retiredUpTo;
     const unfit = !error && (retired || !state.usable);
     basePool._release.call(this as never, client, idleListener, unfit ? true : error);
+  }
+
+  #parked(): number {
+    return this.#connector.reconnect.waiting;
+  }
+
+  /** Sorts out the overloads of `query`. */
+  #dispatch(config: unknown, values: unknown, callback: Callback | undefined): unknown {
+    // The driver's own refusal.
+    if (typeof config === 'function') return super.query(config as never);
+    let done = callback;
+    let parameters = values;
+    if (typeof values === 'function') {
+      done = values as Callback;
+      parameters = undefined;
+    }
+    if (isSubmittable(config)) return this.#submit(config, parameters, done);
+    done ??= (config as { callback?: Callback } | null | undefined)?.callback;
+    const promise = this.#query(config, parameters);
+    if (done === undefined) return promise;
+    const answer = done;
+    promise.then(
+      // On a tick of its own: what the callback throws is the process' to hear, not the promise's.
+      (result) => process.nextTick(answer, undefined, result),
+      (error: unknown) => process.nextTick(answer, error),
+    );
+    return undefined;
   }
 
   #query(config: unknown, values: unknown): Promise<driver.QueryResult> {

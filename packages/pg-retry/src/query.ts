@@ -135,7 +135,8 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
     if (isServerError(error) && !isFatal(error)) {
       // An SQL error is an answer: the connection that brought it is in order.
       client.release();
-      return reject(error);
+      reject(error);
+      return;
     }
     this.#lost = error;
     if (isReadTimeout(error)) {
