@@ -5,8 +5,9 @@ const words = (list: string): ReadonlySet<string> => new Set(list.trim().split(/
 /**
  * Words before a parenthesis that cannot be called. Source: PostgreSQL's `kwlist.h`, categories
  * RESERVED and COL_NAME ("cannot be function or type name"), without those that newer majors added:
- * an older server may have a function of that name. Left out: `substring` and `overlay`, whose comma
- * form obeys the search path, and `treat`, which calls what its type names.
+ * an older server may have a function of that name. `operator` is in neither, but the grammar takes
+ * it for OPERATOR(…) first. Left out: `substring` and `overlay`, whose comma form obeys the search
+ * path, and `treat`, which calls what its type names.
  */
 const NOT_CALLABLE = words(`
   all analyse analyze and any array as asc asymmetric both case cast check collate column constraint
@@ -18,7 +19,8 @@ const NOT_CALLABLE = words(`
   between bigint bit boolean char character coalesce dec decimal exists extract float greatest grouping
   int integer interval least national nchar nullif numeric position precision real row setof smallint
   time timestamp trim values varchar xmlattributes xmlconcat xmlelement xmlexists xmlforest
-  xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable`);
+  xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable
+  operator`);
 
 /** Words that are no call behind these words, and may be one elsewhere. */
 const NOT_CALLABLE_BEHIND: ReadonlyMap<string, ReadonlySet<string>> = new Map([
@@ -113,7 +115,6 @@ function isCall(
     if (before?.type === 'word' && NOT_CALLABLE_BEHIND.get(name.text)?.has(before.text))
       return false;
     if (INFIX.has(name.text) && endsOperand(before)) return false;
-    if (name.text === 'operator' && tokens[close - 1]?.type === 'operator') return false;
   }
   if (isWord(before, 'ordinality')) return !isColumnList(tokens, open, close);
   if (before?.type !== ')' || expressionFollows(tokens, pairs.get(start - 1) as number))

@@ -61,7 +61,8 @@ const CALLS: readonly (readonly [text: string, ...names: string[]])[] = [
   ['table t'],
   // FROM.
   ['select * from a join b using (id) join c on (a.x = c.x) cross join (select 1) d'],
-  ['select * from a left join (b natural join (c)) using (id)'],
+  ['select * from a left join (b natural join c) using (id)'],
+  ['select * from a natural join (b join c on (true))'],
   ['select * from f(1)', 'f'],
   ['select * from f(1) g(i)', 'f'],
   ['select * from f(1) as g(i, "J")', 'f'],
@@ -84,7 +85,6 @@ const CALLS: readonly (readonly [text: string, ...names: string[]])[] = [
   // Operators by their long name.
   ['select a operator(pg_catalog.+) b, operator(-) c from t'],
   ['select a operator(pg_catalog.+) f(a) from t', 'f'],
-  ['select operator(1)', 'operator'],
   // What might be a call is one.
   ['select left(a, 1), right(b, 2) from t', 'left', 'right'],
   ['select substring(a from 1 for 2), overlay(a placing b from 1) from t', 'overlay', 'substring'],
