@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import driver from 'pg';
 
 /**
@@ -64,7 +63,3 @@ export interface CancelConnection {
   on(event: 'error', listener: () => void): void;
   stream: { destroy(): void };
 }
-
-export const driverVersion: string = (
-  createRequire(import.meta.url)('pg/package.json') as { version: string }
-).version;

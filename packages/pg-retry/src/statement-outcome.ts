@@ -1,5 +1,6 @@
 import type { Failure, Phase } from '@outlast/core-retry';
 import { classifyPg, isServerError } from './classify.js';
+import { tokenise } from './sql-tokens.js';
 import { analyse } from './statement.js';
 
 // A procedure or a DO block can commit on its way, and so can one of several statements in a text.
@@ -27,8 +28,12 @@ export function textOf(config: unknown): string {
 
 function mayHaveCommittedPart(text: string): boolean {
   const { kind } = analyse(text);
-  if (kind === 'multiple') return ENDS_A_TRANSACTION.test(text);
-  return (
-    kind === 'other' && COMMITS_ON_ITS_WAY.test(text.replace(/^(\s|--.*\n|\/\*[\s\S]*?\*\/)+/, ''))
-  );
+  // Of a text that could not be read through it is not known that it is one statement.
+  const unread = kind === 'other' && tokenise(text) === undefined;
+  if (kind === 'multiple' || unread) return ENDS_A_TRANSACTION.test(text);
+  return kind === 'other' && COMMITS_ON_ITS_WAY.test(withoutLeadingComments(text));
+}
+
+function withoutLeadingComments(text: string): string {
+  return text.replace(/^(\s|--.*\n|\/\*[\s\S]*?\*\/)+/, '');
 }

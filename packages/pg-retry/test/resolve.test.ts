@@ -1,0 +1,119 @@
+import type { QueryResult } from 'pg';
+import { describe, expect, it } from 'vitest';
+import {
+  type Ask,
+  judge,
+  type Life,
+  resolveCommit,
+  type TrackedTransaction,
+} from '../src/resolve.js';
+
+const FACTS = { system: '7', timeline: '00000001', started: '100.5', statsReset: '100.1' };
+const LOST: TrackedTransaction = { xid: '725', kind: 'xid8', facts: FACTS, lostAtSerial: 4 };
+
+type Status = 'committed' | 'aborted' | 'in progress' | null;
+
+describe('judge', () => {
+  // One row a situation: life of the server, next xid of its checkpoint, status → verdict.
+  const table: readonly [Life, string, Status, string][] = [
+    ['same', '0:700', 'committed', 'committed'],
+    ['same', '0:700', 'aborted', 'aborted'],
+    ['same', '0:700', 'in progress', 'in progress'],
+    ['same', '0:700', null, 'unknown'],
+    // Never flushed, whatever became of whoever has the number now.
+    ['restarted', '0:725', 'committed', 'aborted'],
+    ['restarted', '0:725', 'in progress', 'aborted'],
+    ['restarted', '0:725', null, 'aborted'],
+    ['restarted', '0:700', 'committed', 'aborted'],
+    ['restarted', '0:726', 'committed', 'committed'],
+    ['restarted', '0:726', 'aborted', 'aborted'],
+    ['restarted', '0:726', 'in progress', 'unknown'],
+    ['restarted', '0:726', null, 'unknown'],
+    // A later epoch is above every number of an earlier one.
+    ['restarted', '1:3', 'committed', 'committed'],
+    ['crashed', '0:900', 'committed', 'unknown'],
+    ['crashed', '0:900', 'in progress', 'unknown'],
+    ['crashed', '0:900', 'aborted', 'aborted'],
+    ['crashed', '0:900', null, 'unknown'],
+    ['other', '0:900', 'committed', 'unknown'],
+    ['other', '0:900', 'aborted', 'unknown'],
+    ['other', '0:900', null, 'unknown'],
+  ];
+  it.each(table)('%s life, next xid %s, status %s: %s', (life, nextXid, status, expected) => {
+    const verdict = judge({ xid: '725' }, { status, nextXid, recovering: false }, life);
+    expect(typeof verdict === 'string' ? verdict : 'unknown').toBe(expected);
+  });
+
+  it('believes nothing of a standby', () => {
+    const answer = { status: 'aborted', nextXid: '0:1', recovering: true } as const;
+    expect(judge({ xid: '725' }, answer, 'same')).toEqual({
+      unknown: 'the server that answers is a standby',
+    });
+  });
+
+  it('compares numbers beyond 32 bits with their epoch', () => {
+    const answer = { status: 'committed', nextXid: '2:10', recovering: false } as const;
+    expect(judge({ xid: String(2n * 2n ** 32n + 9n) }, answer, 'restarted')).toBe('committed');
+    expect(judge({ xid: String(2n * 2n ** 32n + 10n) }, answer, 'restarted')).toBe('aborted');
+  });
+});
+
+describe('resolveCommit', () => {
+  function server(answers: readonly object[]): {
+    ask: Ask;
+    asked: { text: string; values: readonly unknown[] }[];
+  } {
+    const left = [...answers];
+    const asked: { text: string; values: readonly unknown[] }[] = [];
+    const ask: Ask = async (text, values) => {
+      asked.push({ text, values });
+      const row = text.includes('pg_terminate_backend') ? {} : left.shift();
+      return { rows: [row] } as unknown as QueryResult;
+    };
+    return { ask, asked };
+  }
+  const base = { ...FACTS, recovering: false, fresh: false, nextXid: '0:700' };
+  const noWait = async (): Promise<void> => {};
+
+  it('ends the backend while it is in progress in the same life, and waits for the status', async () => {
+    const { ask, asked } = server([
+      { ...base, status: 'in progress' },
+      { ...base, status: 'in progress' },
+      { ...base, status: 'aborted' },
+    ]);
+    const pauses: number[] = [];
+    const wait = async (ms: number): Promise<void> => void pauses.push(ms);
+    expect(await resolveCommit(LOST, ask, 9, wait)).toBe('aborted');
+    const ended = asked.filter(({ text }) => text.includes('pg_terminate_backend'));
+    expect(ended.map(({ values }) => values)).toEqual([['725'], ['725']]);
+    expect(pauses).toEqual([20, 50]);
+  });
+
+  it('never ends a backend in another life: the number may be somebody else’s by now', async () => {
+    const { ask, asked } = server([{ ...base, started: '200', status: 'in progress' }]);
+    expect(await resolveCommit(LOST, ask, 9, noWait)).toHaveProperty('unknown');
+    expect(asked).toHaveLength(1);
+  });
+
+  it('takes a connection from before the loss as proof that nothing crashed', async () => {
+    const answer = { ...base, statsReset: null, status: 'committed' };
+    expect(await resolveCommit(LOST, server([answer]).ask, 4, noWait)).toBe('committed');
+    expect(await resolveCommit(LOST, server([answer]).ask, 5, noWait)).toHaveProperty('unknown');
+  });
+
+  it('takes a reset of the statistics for a crash: the postmaster may have survived it', async () => {
+    const answer = { ...base, statsReset: '150', status: 'committed' };
+    expect(await resolveCommit(LOST, server([answer]).ask, 9, noWait)).toHaveProperty('unknown');
+    expect(await resolveCommit(LOST, server([{ ...answer, fresh: true }]).ask, 9, noWait)).toBe(
+      'aborted',
+    );
+  });
+
+  it.each([
+    ['another system', { system: '8' }],
+    ['another timeline', { timeline: '00000002' }],
+  ])('believes nothing of %s', async (_name, difference) => {
+    const { ask } = server([{ ...base, ...difference, status: 'committed' }]);
+    expect(await resolveCommit(LOST, ask, 3, noWait)).toHaveProperty('unknown');
+  });
+});
