@@ -22,8 +22,8 @@ export class AttemptState implements Attempt {
   private readonly clock: Clock;
   /** Monotonic milliseconds; Infinity for none. */
   readonly deadlineAt: number;
-  private controller: AbortController | undefined;
-  private reason: { readonly value: unknown } | undefined;
+  // Made when the signal is first read, or when the attempt is given up.
+  private cancellation: Cancellation | undefined = undefined;
 
   constructor(number: number, deadlineAt: number, clock: Clock) {
     this.number = number;
@@ -36,17 +36,28 @@ export class AttemptState implements Attempt {
   }
 
   get signal(): AbortSignal {
-    if (this.controller === undefined) {
-      this.controller = new AbortController();
-      if (this.reason !== undefined) this.controller.abort(this.reason.value);
+    this.cancellation ??= { controller: undefined, reason: undefined };
+    const { cancellation } = this;
+    if (cancellation.controller === undefined) {
+      cancellation.controller = new AbortController();
+      if (cancellation.reason !== undefined) {
+        cancellation.controller.abort(cancellation.reason.value);
+      }
     }
-    return this.controller.signal;
+    return cancellation.controller.signal;
   }
 
   /** The attempt is given up; whoever reads its signal is told, now or later. */
   abort(reason: unknown): void {
-    if (this.reason !== undefined) return;
-    this.reason = { value: reason };
-    this.controller?.abort(reason);
+    this.cancellation ??= { controller: undefined, reason: undefined };
+    const { cancellation } = this;
+    if (cancellation.reason !== undefined) return;
+    cancellation.reason = { value: reason };
+    cancellation.controller?.abort(reason);
   }
+}
+
+interface Cancellation {
+  controller: AbortController | undefined;
+  reason: { readonly value: unknown } | undefined;
 }

@@ -1,11 +1,11 @@
-import type { AttemptState } from './attempt.js';
+import { AttemptState } from './attempt.js';
 import type { CallOptions, Work } from './call.js';
 import type { Timer } from './clock.js';
 import type { DeadlineQueue, Expiring } from './deadline.js';
 import { AttemptTimeoutError, DeadlineExceededError } from './errors.js';
-import { Execution } from './execution.js';
+import { announceFirst, announceSuccess, nameOf, recover } from './execution.js';
 import type { Reason } from './marks.js';
-import type { Host } from './operation.js';
+import { type Host, Operation } from './operation.js';
 import type { Settings } from './options.js';
 import { onAbort } from './signal-hub.js';
 
@@ -18,21 +18,23 @@ export interface BoundedHost extends Host {
 
 /**
  * An execution whose caller is answered when the work, the deadline or a signal ends first. The race is
- * run by hand: `Promise.race` and a timer for each call would cost more than the call.
+ * run by hand, for `Promise.race` and a timer for each call would cost more than the call; and it is its
+ * own first attempt, which saves an object.
  */
-export class BoundedExecution<T> extends Execution<T> implements Expiring {
-  readonly expiresAt: number;
-  previous: Expiring | undefined;
-  next: Expiring | undefined;
-  private readonly bounds: BoundedHost;
-  private readonly timeoutMs: number;
+export class BoundedExecution<T> extends AttemptState implements Expiring {
+  previous: Expiring | undefined = undefined;
+  next: Expiring | undefined = undefined;
+  private readonly host: BoundedHost;
+  private readonly settings: Settings;
+  private readonly call: CallOptions<T>;
+  private readonly work: Work<T>;
+  private readonly start: number;
   private readonly attemptTimeoutMs: number;
+  private readonly resolve: (value: T) => void;
+  private readonly reject: (error: unknown) => void;
   private answered = false;
-  private resolve!: (value: T) => void;
-  private reject!: (error: unknown) => void;
-  private timer: Timer | undefined;
-  private unwatch: (() => void) | undefined;
-  private lateAttempt: AttemptTimeoutError | undefined;
+  private operation: Operation<T> | undefined = undefined;
+  private rare: Rare | undefined = undefined;
 
   constructor(
     host: BoundedHost,
@@ -42,42 +44,44 @@ export class BoundedExecution<T> extends Execution<T> implements Expiring {
     start: number,
     timeoutMs: number,
     attemptTimeoutMs: number,
+    resolve: (value: T) => void,
+    reject: (error: unknown) => void,
   ) {
-    super(host, settings, call, work, start, start + timeoutMs);
-    this.expiresAt = start + timeoutMs;
-    this.bounds = host;
-    this.timeoutMs = timeoutMs;
+    super(1, start + timeoutMs, settings.clock);
+    this.host = host;
+    this.settings = settings;
+    this.call = call;
+    this.work = work;
+    this.start = start;
     this.attemptTimeoutMs = attemptTimeoutMs;
+    this.resolve = resolve;
+    this.reject = reject;
   }
 
-  runWith(signals: readonly AbortSignal[]): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-      for (const signal of signals) {
-        if (signal.aborted) {
-          // Nothing was called, so nothing can have been sent.
-          this.phase = 'acquire';
-          return this.abandon('cancelled', signal.reason);
-        }
-      }
-      this.arm(signals);
-      if (this.host.emitter.active) this.announceFirst();
-      this.callOnce(this).then(
-        (value) => this.succeed(value),
-        (error: unknown) => {
-          if (!this.answered) this.goOn(error);
-        },
-      );
-    });
+  begin(timeoutMs: number, signals: readonly AbortSignal[]): void {
+    const { host } = this;
+    if (timeoutMs === host.deadlineMs) {
+      if (timeoutMs !== Infinity) host.deadlines.add(this);
+    } else this.setTimer(timeoutMs);
+    if (signals.length > 0 && !this.watch(signals)) return;
+    if (host.emitter.active) announceFirst(host.emitter, this.settings, this.call, this.work);
+    this.callOnce(this).then(
+      (value) => this.succeed(value),
+      (error: unknown) => this.goOn(error),
+    );
   }
 
   expire(): void {
-    this.abandon('deadline', new DeadlineExceededError(this.name, this.timeoutMs));
+    const timeoutMs = Math.round(this.deadlineAt - this.start);
+    this.abandon('deadline', new DeadlineExceededError(this.name, timeoutMs));
+  }
+
+  private get name(): string {
+    return nameOf(this.settings, this.call, this.work);
   }
 
   /** Calls the work, bounded by `attemptTimeoutMs`; a throw before its first await rejects too. */
-  protected override callOnce(attempt: AttemptState): Promise<T> {
+  private callOnce(attempt: AttemptState): Promise<T> {
     let promise: Promise<T>;
     try {
       const result = this.work(attempt);
@@ -88,16 +92,12 @@ export class BoundedExecution<T> extends Execution<T> implements Expiring {
     return this.attemptTimeoutMs === Infinity ? promise : this.inTime(attempt, promise);
   }
 
-  protected override timedOutWith(error: unknown): boolean {
-    return error === this.lateAttempt;
-  }
-
   private inTime(attempt: AttemptState, promise: Promise<T>): Promise<T> {
     const { attemptTimeoutMs } = this;
     return new Promise((resolve, reject) => {
       const late = (): void => {
         const error = new AttemptTimeoutError(this.name, attempt.number, attemptTimeoutMs);
-        this.lateAttempt = error;
+        this.rarities().lateAttempt = error;
         attempt.abort(error);
         reject(error);
       };
@@ -108,23 +108,49 @@ export class BoundedExecution<T> extends Execution<T> implements Expiring {
     });
   }
 
-  private arm(signals: readonly AbortSignal[]): void {
-    if (this.timeoutMs === this.bounds.deadlineMs && this.timeoutMs !== Infinity) {
-      this.bounds.deadlines.add(this);
-    } else if (this.timeoutMs !== Infinity) {
-      const expire = (): void => this.expire();
-      this.timer = this.settings.clock.setTimeout(expire, this.timeoutMs, { unref: true });
+  private setTimer(timeoutMs: number): void {
+    if (timeoutMs === Infinity) return;
+    const expire = (): void => this.expire();
+    const timer = this.settings.clock.setTimeout(expire, timeoutMs, { unref: true });
+    this.rarities().timer = timer;
+  }
+
+  /** @returns false if one of them had aborted already: then nothing is to be called. */
+  private watch(signals: readonly AbortSignal[]): boolean {
+    for (const signal of signals) {
+      if (!signal.aborted) continue;
+      // Nothing was called, so nothing can have been sent.
+      this.phase = 'acquire';
+      this.abandon('cancelled', signal.reason);
+      return false;
     }
-    if (signals.length === 0) return;
     const cancel = (reason: unknown): void => this.abandon('cancelled', reason);
     const offs = signals.map((signal) => onAbort(signal, cancel));
-    this.unwatch = () => {
+    this.rarities().unwatch = () => {
       for (const off of offs) off();
     };
+    return true;
+  }
+
+  private rarities(): Rare {
+    this.rare ??= { timer: undefined, unwatch: undefined, lateAttempt: undefined };
+    return this.rare;
+  }
+
+  private operationNow(): Operation<T> {
+    const { host, settings, call, start } = this;
+    this.operation ??= new Operation(host, settings, call, this, start, this.name);
+    return this.operation;
   }
 
   private goOn(error: unknown): void {
-    this.recover(error).then(
+    if (this.answered) return;
+    recover(
+      this.operationNow(),
+      error,
+      (attempt) => this.callOnce(attempt as AttemptState),
+      (thrown) => thrown === this.rare?.lateAttempt,
+    ).then(
       (value) => this.succeed(value),
       (surfaced: unknown) => this.fail(surfaced),
     );
@@ -137,21 +163,33 @@ export class BoundedExecution<T> extends Execution<T> implements Expiring {
   private succeed(value: T): void {
     if (this.answered) return;
     this.disarm();
-    if (this.operation === undefined && this.host.emitter.active) this.announceSuccess();
+    const { emitter } = this.host;
+    if (emitter.active && this.operation === undefined) {
+      announceSuccess(emitter, this.settings, this.call, this.work, 1, this.start);
+    }
     this.resolve(value);
   }
 
   private fail(error: unknown): void {
     if (this.answered) return;
     this.disarm();
-    this.bounds.deadlines.settle();
+    this.host.deadlines.settle();
     this.reject(error);
   }
 
   private disarm(): void {
     this.answered = true;
-    if (this.timeoutMs === this.bounds.deadlineMs) this.bounds.deadlines.remove(this);
-    this.timer?.cancel();
-    this.unwatch?.();
+    this.host.deadlines.remove(this);
+    if (this.rare === undefined) return;
+    this.rare.timer?.cancel();
+    this.rare.unwatch?.();
   }
+}
+
+/** What few executions need. */
+interface Rare {
+  timer: Timer | undefined;
+  unwatch: (() => void) | undefined;
+  /** The error of the attempt that was given up last, for only that one must be stopped. */
+  lateAttempt: AttemptTimeoutError | undefined;
 }

@@ -3,7 +3,7 @@ import type { Clock, Timer } from './clock.js';
 /** Something that ends at a time. Linked into its queue by the queue itself. */
 export interface Expiring {
   /** Monotonic milliseconds. */
-  expiresAt: number;
+  readonly deadlineAt: number;
   previous: Expiring | undefined;
   next: Expiring | undefined;
   expire(): void;
@@ -31,7 +31,7 @@ export class DeadlineQueue {
     if (this.last === undefined) this.first = item;
     else this.last.next = item;
     this.last = item;
-    if (this.timer === undefined) this.arm(item.expiresAt);
+    if (this.timer === undefined) this.arm(item.deadlineAt);
   }
 
   remove(item: Expiring): void {
@@ -60,11 +60,11 @@ export class DeadlineQueue {
   private fire(): void {
     this.timer = undefined;
     const now = this.clock.now();
-    while (this.first !== undefined && this.first.expiresAt <= now) {
+    while (this.first !== undefined && this.first.deadlineAt <= now) {
       const item = this.first;
       this.remove(item);
       item.expire();
     }
-    if (this.first !== undefined && this.timer === undefined) this.arm(this.first.expiresAt);
+    if (this.first !== undefined && this.timer === undefined) this.arm(this.first.deadlineAt);
   }
 }

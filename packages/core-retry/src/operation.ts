@@ -1,4 +1,4 @@
-import type { AttemptState } from './attempt.js';
+import { AttemptState } from './attempt.js';
 import { backoffDelay } from './backoff.js';
 import type { CallOptions, Resolution } from './call.js';
 import type { ClosedError } from './errors.js';
@@ -35,7 +35,6 @@ export class Operation<T> {
   private readonly call: CallOptions<T>;
   private readonly start: number;
   private readonly maxAttempts: number;
-  private readonly deadlineAt: number;
   private readonly failures: FailedAttempt[] = [];
   private readonly delaysMs: number[] = [];
   private previousDelayMs = 0;
@@ -55,7 +54,6 @@ export class Operation<T> {
     call: CallOptions<T>,
     attempt: AttemptState,
     start: number,
-    deadlineAt: number,
     name: string,
   ) {
     this.host = host;
@@ -63,16 +61,25 @@ export class Operation<T> {
     this.call = call;
     this.attempt = attempt;
     this.start = start;
-    this.deadlineAt = deadlineAt;
     this.maxAttempts = call.maxAttempts ?? settings.maxAttempts;
     this.name = name;
   }
 
-  /** The next attempt begins. */
-  began(attempt: AttemptState): void {
-    this.attempt = attempt;
+  /** Begins another attempt. */
+  nextAttempt(): AttemptState {
+    const { number, deadlineAt } = this.attempt;
+    this.attempt = new AttemptState(number + 1, deadlineAt, this.settings.clock);
     this.running = true;
-    this.announce(attempt.number);
+    this.announce(number + 1);
+    return this.attempt;
+  }
+
+  /** The attempt brought a value; nobody is told if nobody waits for it any more. */
+  succeeded(): void {
+    if (this.abandoned || !this.host.emitter.has('success')) return;
+    const attempts = this.attempt.number;
+    const elapsedMs = this.settings.clock.now() - this.start;
+    this.report({ type: 'success', ...this.base(), attempts, elapsedMs });
   }
 
   /** Thinks over a failure of the current attempt; sleeps if another one shall follow. */
@@ -184,7 +191,7 @@ export class Operation<T> {
     if (attempt.number >= this.maxAttempts) throw this.surface('exhausted');
     if (host.closed) throw this.surface('closed');
     const delayMs = this.delayBefore(failure);
-    const remaining = this.deadlineAt - settings.clock.now();
+    const remaining = attempt.deadlineAt - settings.clock.now();
     if (delayMs >= remaining) {
       throw this.surface(hintOf(failure) === undefined ? 'deadline' : 'retry-after');
     }

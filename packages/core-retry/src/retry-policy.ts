@@ -9,7 +9,7 @@ import {
   type PolicyEventType,
   type PolicyListener,
 } from './events.js';
-import { Execution } from './execution.js';
+import { run } from './execution.js';
 import type { Operation } from './operation.js';
 import { DEFAULTS, type RetryOptions, resolveOptions, type Settings } from './options.js';
 import { invalidOption, unknownOption } from './options-check.js';
@@ -58,24 +58,26 @@ export class RetryPolicy {
     const start = settings.clock.now();
     settings.budget?.deposit(start);
     const options: CallOptions<T> = call ?? NO_CALL;
-    if (this.unbounded && call === undefined) {
-      return new Execution(state, settings, options, work, start, Infinity).run();
-    }
+    if (this.unbounded && call === undefined) return run(state, settings, options, work, start);
     const timeoutMs = Math.min(options.totalTimeoutMs ?? Infinity, settings.totalTimeoutMs);
     const attemptTimeoutMs = options.attemptTimeoutMs ?? settings.attemptTimeoutMs;
     const signals = signalsOf(options.signal, this.settings.signal);
     if (timeoutMs === Infinity && attemptTimeoutMs === Infinity && signals === NO_SIGNALS) {
-      return new Execution(state, settings, options, work, start, Infinity).run();
+      return run(state, settings, options, work, start);
     }
-    return new BoundedExecution(
-      state,
-      settings,
-      options,
-      work,
-      start,
-      timeoutMs,
-      attemptTimeoutMs,
-    ).runWith(signals);
+    return new Promise((resolve, reject) => {
+      new BoundedExecution(
+        state,
+        settings,
+        options,
+        work,
+        start,
+        timeoutMs,
+        attemptTimeoutMs,
+        resolve,
+        reject,
+      ).begin(timeoutMs, signals);
+    });
   }
 
   /** A function of the same signature that is retried; keeps `this`. */

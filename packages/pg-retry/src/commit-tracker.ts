@@ -3,8 +3,9 @@ import type driver from 'pg';
 import { isServerError } from './classify.js';
 import type { ClientState } from './client-state.js';
 import type { Acquiring } from './connect.js';
+import { internals } from './driver.js';
 import type { PoolCore } from './pool-core.js';
-import { type Ask, resolveCommit, type TrackedTransaction, type Verdict } from './resolve.js';
+import { type Asker, resolveCommit, type TrackedTransaction, type Verdict } from './resolve.js';
 import {
   FACTS,
   FUNCTIONS,
@@ -100,17 +101,20 @@ export class CommitTracker {
     left: () => number,
   ): Promise<Verdict> {
     const { clock } = this.core.policy.settings;
-    const { serial } = this.core.stateOf(client);
     let expire: (reason: Error) => void = () => {};
     const expired = new Promise<never>((_, reject) => {
       expire = reject;
     });
     const timer = clock.setTimeout(() => expire(new Error('time ran out')), left());
-    const ask: Ask = (text, values) => client.query(text, [...values]);
+    const asker: Asker = {
+      ask: (text, values) => client.query(text, [...values]),
+      serial: this.core.stateOf(client).serial,
+      processID: internals(client).processID,
+    };
     const wait = (ms: number): Promise<void> =>
       new Promise((resolve) => clock.setTimeout(resolve, ms));
     try {
-      return await Promise.race([expired, resolveCommit(transaction, ask, serial, wait)]);
+      return await Promise.race([expired, resolveCommit(transaction, asker, wait)]);
     } finally {
       timer.cancel();
     }

@@ -1,4 +1,4 @@
-import type { Attempt, CallOptions, Failure, Phase, Resolution } from '@outlast/core-retry';
+import type { Attempt, CallOptions, Failure, Phase } from '@outlast/core-retry';
 import type driver from 'pg';
 import { cancelStatement } from './cancel.js';
 import { isFatal, isServerError } from './classify.js';
@@ -19,12 +19,12 @@ type DriverQuery = (config: unknown, values: unknown, callback: Callback) => voi
  */
 export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
   readonly operation = 'pg.query';
-  readonly idempotent: boolean;
   declare readonly signal: AbortSignal;
   declare readonly totalTimeoutMs: number;
   readonly #core: PoolCore;
   readonly #config: unknown;
   readonly #values: unknown;
+  readonly #idempotent: boolean;
   readonly #bounded: boolean;
   #leftMs: number;
   #client: driver.PoolClient | undefined;
@@ -39,7 +39,7 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
     this.#values = values;
     this.#leftMs = core.waitMs;
     const { settings } = core.policy;
-    this.idempotent = extras?.idempotent ?? settings.idempotent;
+    this.#idempotent = extras?.idempotent ?? settings.idempotent;
     this.#bounded = core.bounded;
     if (extras === undefined) return;
     if (extras.signal !== undefined) this.signal = extras.signal;
@@ -82,20 +82,26 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
     );
   }
 
-  classify(error: unknown, phase: Phase): Failure {
-    if (this.#refused) return { category: 'unknown', transient: false, outcome: 'unknown' };
-    return classifyStatement(error, phase, textOf(this.#config));
+  /** What looks like a read may run again: its replay is guarded, and refuses what is none after all. */
+  get idempotent(): boolean {
+    return this.#idempotent || this.#guarded;
   }
 
-  /** Its answer was lost. What only reads has not applied anything, if the replay's guard agrees. */
-  resolve(): Resolution<driver.QueryResult> {
-    this.#guarded = !isSubmittable(this.#config) && looksLikeRead(textOf(this.#config));
-    return { outcome: this.#guarded ? 'not-applied' : 'unknown' };
+  classify(error: unknown, phase: Phase): Failure {
+    const text = textOf(this.#config);
+    const failure = classifyStatement(error, phase, text);
+    // Until a replay has shown that it only reads its outcome stays unknown.
+    if (failure.outcome === 'unknown') this.#guarded = !this.#idempotent && this.#mayBeRead(text);
+    return failure;
   }
 
   /** An attempt took too long: wait until the server has been told to stop it. */
   stop(): Promise<void> | undefined {
     return this.#stopping;
+  }
+
+  #mayBeRead(text: string): boolean {
+    return !this.#refused && !isSubmittable(this.#config) && looksLikeRead(text);
   }
 
   #acquire(attempt: Attempt): Promise<driver.PoolClient> {

@@ -24,7 +24,18 @@ export type Verdict = 'committed' | 'aborted' | { readonly unknown: string };
 /** Runs one query on one connection. */
 export type Ask = (text: string, values: readonly unknown[]) => Promise<driver.QueryResult>;
 
+/** The connection that asks. */
+export interface Asker {
+  readonly ask: Ask;
+  /** In which order it was opened, against `lostAtSerial`. */
+  readonly serial: number;
+  /** The backend that it was told of when it was opened. */
+  readonly processID: number | null | undefined;
+}
+
 interface Answer extends ServerFacts {
+  /** The backend that answers. */
+  readonly pid: number;
   readonly recovering: boolean;
   /**
    * The newest checkpoint is the one of the server's own start. With wal_level minimal an idle server's
@@ -43,7 +54,7 @@ const POLL_MS = [20, 50, 100, 200] as const;
 function lookUp(kind: TrackedTransaction['kind']): string {
   const { current, status, type } = FUNCTIONS[kind];
   // Asked of a number that was never given out the status raises 22023, hence the comparison first.
-  return `select pg_is_in_recovery() as recovering, ${FACTS},
+  return `select pg_backend_pid() as pid, pg_is_in_recovery() as recovering, ${FACTS},
   c.redo_lsn = c.checkpoint_lsn and current_setting('wal_level') <> 'minimal' as fresh, c.next_xid::text as "nextXid",
   case when not pg_is_in_recovery() and $1::${type} < ${current} then ${status}($1::${type}) end as status
   from pg_control_checkpoint() c`;
@@ -58,19 +69,18 @@ const END_BACKEND = `select pg_terminate_backend(pid) from pg_stat_activity
  * `in progress` in the same life of the server means that its backend has not heard that the client is
  * gone, or that the COMMIT is still on its way: the backend is ended, and the status then settles.
  *
- * @param serial when the connection was opened, against `lostAtSerial`
  * @param wait pauses between two looks; rejects when time is up
  */
 export async function resolveCommit(
   transaction: TrackedTransaction,
-  ask: Ask,
-  serial: number,
+  asker: Asker,
   wait: (ms: number) => Promise<void>,
 ): Promise<Verdict> {
+  const { ask } = asker;
   const text = lookUp(transaction.kind);
   for (let look = 0; ; look++) {
     const answer = (await ask(text, [transaction.xid])).rows[0] as Answer;
-    const life = answer.recovering ? 'other' : lifeOf(transaction, answer, serial);
+    const life = answer.recovering ? 'other' : lifeOf(transaction, answer, asker);
     const verdict = judge(transaction, answer, life);
     if (verdict !== 'in progress') return verdict;
     // Only in the same life is the number still ours, so nobody else's backend is ever ended.
@@ -85,10 +95,13 @@ export async function resolveCommit(
  */
 export type Life = 'same' | 'restarted' | 'crashed' | 'other';
 
-function lifeOf(transaction: TrackedTransaction, answer: Answer, serial: number): Life {
+function lifeOf(transaction: TrackedTransaction, answer: Answer, asker: Asker): Life {
   if (!sameServer(transaction.facts, answer)) return 'other';
-  // A connection that was open before the loss and still answers has seen no crash since.
-  if (sameLife(transaction.facts, answer) || serial <= transaction.lostAtSerial) return 'same';
+  if (sameLife(transaction.facts, answer)) return 'same';
+  // A connection that was open before the loss and still answers has seen no crash since; if it is
+  // the same backend that answers, for a pooler in between survives its server.
+  const direct = answer.pid === asker.processID;
+  if (direct && asker.serial <= transaction.lostAtSerial) return 'same';
   return answer.fresh ? 'restarted' : 'crashed';
 }
 

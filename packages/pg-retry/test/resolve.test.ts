@@ -72,7 +72,8 @@ describe('resolveCommit', () => {
     };
     return { ask, asked };
   }
-  const base = { ...FACTS, recovering: false, fresh: false, nextXid: '0:700' };
+  const asker = (ask: Ask, serial: number, processID = 1): Asker => ({ ask, serial, processID });
+  const base = { ...FACTS, pid: 77, recovering: false, fresh: false, nextXid: '0:700' };
   const noWait = async (): Promise<void> => {};
 
   it('ends the backend while it is in progress in the same life, and waits for the status', async () => {
@@ -83,7 +84,7 @@ describe('resolveCommit', () => {
     ]);
     const pauses: number[] = [];
     const wait = async (ms: number): Promise<void> => void pauses.push(ms);
-    expect(await resolveCommit(LOST, ask, 9, wait)).toBe('aborted');
+    expect(await resolveCommit(LOST, asker(ask, 9), wait)).toBe('aborted');
     const ended = asked.filter(({ text }) => text.includes('pg_terminate_backend'));
     expect(ended.map(({ values }) => values)).toEqual([['725'], ['725']]);
     expect(pauses).toEqual([20, 50]);
@@ -91,22 +92,28 @@ describe('resolveCommit', () => {
 
   it('never ends a backend in another life: the number may be somebody else’s by now', async () => {
     const { ask, asked } = server([{ ...base, started: '200', status: 'in progress' }]);
-    expect(await resolveCommit(LOST, ask, 9, noWait)).toHaveProperty('unknown');
+    expect(await resolveCommit(LOST, asker(ask, 9), noWait)).toHaveProperty('unknown');
     expect(asked).toHaveLength(1);
   });
 
   it('takes a connection from before the loss as proof that nothing crashed', async () => {
     const answer = { ...base, statsReset: null, status: 'committed' };
-    expect(await resolveCommit(LOST, server([answer]).ask, 4, noWait)).toBe('committed');
-    expect(await resolveCommit(LOST, server([answer]).ask, 5, noWait)).toHaveProperty('unknown');
+    const on = (serial: number, processID: number): Promise<unknown> =>
+      resolveCommit(LOST, asker(server([answer]).ask, serial, processID), noWait);
+    expect(await on(4, 77)).toBe('committed');
+    expect(await on(5, 77)).toHaveProperty('unknown');
+    // A pooler's connection outlives the server behind it.
+    expect(await on(4, 12)).toHaveProperty('unknown');
   });
 
   it('takes a reset of the statistics for a crash: the postmaster may have survived it', async () => {
     const answer = { ...base, statsReset: '150', status: 'committed' };
-    expect(await resolveCommit(LOST, server([answer]).ask, 9, noWait)).toHaveProperty('unknown');
-    expect(await resolveCommit(LOST, server([{ ...answer, fresh: true }]).ask, 9, noWait)).toBe(
-      'aborted',
+    expect(await resolveCommit(LOST, asker(server([answer]).ask, 9), noWait)).toHaveProperty(
+      'unknown',
     );
+    expect(
+      await resolveCommit(LOST, asker(server([{ ...answer, fresh: true }]).ask, 9), noWait),
+    ).toBe('aborted');
   });
 
   it.each([
@@ -114,6 +121,6 @@ describe('resolveCommit', () => {
     ['another timeline', { timeline: '00000002' }],
   ])('believes nothing of %s', async (_name, difference) => {
     const { ask } = server([{ ...base, ...difference, status: 'committed' }]);
-    expect(await resolveCommit(LOST, ask, 3, noWait)).toHaveProperty('unknown');
+    expect(await resolveCommit(LOST, asker(ask, 3), noWait)).toHaveProperty('unknown');
   });
 });

@@ -1,0 +1,124 @@
+import { readFileSync } from 'node:fs';
+import { isOutcomeUnknown } from '@outlast/pg-retry';
+import { startProxy } from '@outlast/test-integration/faults';
+import {
+  isSkipped,
+  type PostgresServer,
+  takePostgres,
+  waitFor,
+} from '@outlast/test-integration/servers';
+import { Crew } from '../crew.js';
+import type { Drill, LaneKey, Outcome, Run } from '../drill.js';
+import { packageVersion } from '../versions.js';
+import { within } from '../within.js';
+import type { Client } from './client.js';
+import { handWrittenRetry } from './hand-written-retry.js';
+import { METHOD } from './method.js';
+import { outlastClient } from './ours.js';
+import { plainClient } from './plain.js';
+import { countRows, createTables } from './schema.js';
+import { playScript } from './script.js';
+import { QUOTAS, Strikes, type Struck } from './strikes.js';
+import { Workload } from './workload.js';
+
+const WORKERS = 20;
+const HOME_MS = 20_000;
+const END_MS = 5_000;
+
+const LANES: readonly { key: LaneKey; title: string }[] = [
+  { key: 'plain', title: 'pg.Pool' },
+  { key: 'hand', title: 'pg.Pool + p-retry' },
+  { key: 'ours', title: '@outlast/pg-retry' },
+];
+
+export const postgresDrill: Drill = {
+  system: 'postgres',
+  title: 'PostgreSQL',
+  quotas: QUOTAS,
+  promises: [
+    { way: 'write', mayBeUnknown: true },
+    { way: 'resolved write', mayBeUnknown: false },
+    { way: 'transaction', mayBeUnknown: false },
+  ],
+
+  async run(run: Run): Promise<Outcome> {
+    await using server = await controllableServer();
+    for (const { key } of LANES) await createTables(server, key, WORKERS);
+    const struck: Struck[] = [];
+    for (const lane of LANES) {
+      const isUnknown = lane.key === 'ours' ? isOutcomeUnknown : undefined;
+      const proxy = await startProxy({ targetPort: server.port, targetHost: server.host });
+      struck.push({ lane: run.addLane(lane, isUnknown), proxy });
+    }
+    const clients = struck.map((one) => clientOf(one, server, run.canary));
+    const crews = struck.map(({ lane }, n) => {
+      const workload = new Workload(clients[n] as Client, lane.ledger, lane.key);
+      return new Crew({
+        workers: WORKERS,
+        seed: run.seed,
+        thinkMs: [2, 5],
+        work: (worker, random) => workload.work(worker, random),
+      });
+    });
+    const strikes = new Strikes(struck, run.seed);
+    await playScript({ server, struck, strikes, chronicle: run.chronicle }, run.seconds);
+
+    await Promise.all(
+      crews.map(async (crew, n) => {
+        struck[n]?.lane.ledger.close();
+        await crew.home(HOME_MS);
+      }),
+    );
+    await strikes.settle();
+    await within(Promise.all(clients.map((client) => client.end())), END_MS);
+    await quiet(server);
+    for (const { lane } of struck) lane.facts = await countRows(server, lane.key);
+    const { rows } = await server.admin('show server_version');
+    for (const { proxy } of struck) await proxy.close();
+    return {
+      versions: {
+        PostgreSQL: `${rows[0].server_version} (${server.source})`,
+        pg: packageVersion('pg'),
+        'p-retry': packageVersion('p-retry'),
+        '@outlast/pg-retry': packageVersion('@outlast/pg-retry'),
+      },
+      quotes: [
+        quote('The retry loop written by hand', 'hand-written-retry.ts'),
+        quote('Ours, under the same application', 'ours.ts'),
+      ],
+      method: METHOD,
+    };
+  },
+};
+
+async function controllableServer(): Promise<PostgresServer> {
+  const server = await takePostgres({ settings: { max_connections: 100 } });
+  if (isSkipped(server)) throw new Error(server.skipped);
+  if (server.controllable) return server;
+  await server.dispose();
+  throw new Error('The drill kills its server, so it wants one of its own: unset PG_URL.');
+}
+
+function clientOf({ lane, proxy }: Struck, server: PostgresServer, canary: string): Client {
+  const { port } = proxy;
+  if (lane.key === 'plain') return plainClient(server.url({ port }));
+  if (lane.key === 'hand') return handWrittenRetry(server.url({ port }));
+  // the server trusts everybody on this machine: the password is there to be looked for
+  const url = server.url({ port, password: canary });
+  return outlastClient(url, (error) => lane.ledger.sample(error));
+}
+
+/** Waits until no session of the lanes is left: then everything that was late has arrived. */
+function quiet(server: PostgresServer): Promise<unknown> {
+  const sessions = `select count(*)::int as n from pg_stat_activity where usename = 'app'`;
+  return waitFor(async () => (await server.admin(sessions)).rows[0].n === 0, {
+    timeoutMs: 15_000,
+    everyMs: 100,
+    what: 'the last session of the lanes to end',
+  });
+}
+
+function quote(title: string, file: string): { title: string; text: string } {
+  const source = new URL(`../../src/postgres/${file}`, import.meta.url);
+  return { title, text: readFileSync(source, 'utf8').trimEnd() };
+}

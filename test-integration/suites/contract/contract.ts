@@ -1,0 +1,52 @@
+import type { RetryPolicy } from '@outlast/core-retry';
+import type { ConnectorRetryOptions } from '@outlast/core-retry/connector';
+import type { Pattern } from '../../faults/index.js';
+
+/** Bounds of one operation. */
+export interface Bounds {
+  readonly totalTimeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A client of ours, as the contract uses it. */
+export interface ContractClient {
+  readonly policy: RetryPolicy;
+  /** Changes nothing on the server. */
+  read(bounds?: Bounds): Promise<unknown>;
+  /** Leaves one more trace of `id` on the server each time it is applied: never idempotent. */
+  write(id: string, bounds?: Bounds): Promise<unknown>;
+  /** What the service refuses for good, whoever asks. */
+  refused(): Promise<unknown>;
+  close(): Promise<unknown>;
+}
+
+/** A real service that can be broken. */
+export interface ContractService {
+  readonly port: number;
+  stop(): Promise<void>;
+  start(): Promise<void>;
+  kill9(): Promise<void>;
+  /** How many traces each `write(id)` has left, as the service itself says. */
+  writes(): Promise<ReadonlyMap<string, number>>;
+  /** How many connections of ours the service holds. */
+  connections(): Promise<number>;
+  dispose(): Promise<void>;
+}
+
+/** What a connector brings to the contract. */
+export interface Contract {
+  readonly name: string;
+  /** A service of its own, or why there is none. */
+  start(): Promise<ContractService | { readonly skipped: string }>;
+  /** A client of a service on 127.0.0.1; without options, on pure defaults. */
+  makeClient(port: number, retry?: ConnectorRetryOptions): ContractClient;
+  /** What `read` and `write` look like on the wire. */
+  readonly wire: { readonly read: Pattern; readonly write: Pattern };
+  /** The codes with which the driver says that nobody listens. */
+  readonly refusedCode: string;
+  /**
+   * A program that makes a client of 127.0.0.1:PORT (from the environment), begins a read, prints `waiting`
+   * when it has begun, prints `done` when it has its answer, closes the client and does nothing more.
+   */
+  readonly program: string;
+}
