@@ -52,100 +52,95 @@ export interface Marks {
 
 /** Compares what the application was told with what the database holds. */
 export function audit(ledger: Ledger, facts: Facts): Audit {
-  const ways = new Map<string, WayAudit>();
-  const doubledAt: number[] = [];
-  const wayOf = (entry: Entry): WayAudit => {
-    const way = ways.get(entry.way) ?? blank(entry.way);
-    ways.set(entry.way, way);
-    return way;
-  };
+  const marks: Marks = { doubled: [], failedApplied: [] };
+  const tallies = new Map<string, Tally>();
   const counted = new Map<string, Entry[]>();
   const known = new Set<string>();
   for (const entry of ledger.writes) {
-    const way = wayOf(entry);
-    way[entry.outcome]++;
+    const tally = tallies.get(entry.way) ?? new Tally(entry.way, marks);
+    tallies.set(entry.way, tally);
+    tally.way[entry.outcome]++;
     if (entry.id !== undefined) {
       known.add(entry.id);
-      auditRow(way, entry, facts.ids.get(entry.id) ?? 0, doubledAt);
+      tally.row(entry, facts.ids.get(entry.id) ?? 0);
     } else if (entry.counter !== undefined) {
       known.add(entry.counter);
-      const list = counted.get(entry.counter);
-      if (list) list.push(entry);
+      const entries = counted.get(entry.counter);
+      if (entries) entries.push(entry);
       else counted.set(entry.counter, [entry]);
     }
   }
   for (const [counter, entries] of counted)
-    auditCounter(entries, facts.counters.get(counter) ?? 0, wayOf, doubledAt);
+    tallies.get(entries[0]?.way ?? '')?.counter(entries, facts.counters.get(counter) ?? 0);
   let strangers = 0;
   for (const [name, n] of [...facts.ids, ...facts.counters]) if (!known.has(name)) strangers += n;
-  for (const way of ways.values()) way.present = facts.byWay.get(way.way) ?? 0;
-  const total = sum('all writes', [...ways.values()]);
-  return {
-    ways: [...ways.values()].sort((a, b) => b.ok - a.ok),
-    total,
-    torn: facts.torn,
-    strangers,
-    addsUp: [...ways.values(), total].every(
-      (way) =>
-        way.present === way.ok + way.failedApplied + way.unknownApplied + way.doubled - way.lost,
-    ),
-    doubledAt: doubledAt.sort((a, b) => a - b),
-  };
+  const ways = [...tallies.values()].map(({ way }) => way).sort((a, b) => b.ok - a.ok);
+  for (const way of ways) way.present = facts.byWay.get(way.way) ?? 0;
+  const total = sum(ways);
+  const addsUp = [...ways, total].every(
+    ({ present, ok, failedApplied, unknownApplied, doubled, lost }) =>
+      present === ok + failedApplied + unknownApplied + doubled - lost,
+  );
+  return { ways, total, torn: facts.torn, strangers, addsUp, marks };
 }
 
-function auditRow(way: WayAudit, { outcome, at }: Entry, rows: number, doubledAt: number[]): void {
-  if (rows === 0) {
-    if (outcome === 'ok') way.lost++;
-    return;
-  }
-  explain(way, outcome);
-  for (let extra = 1; extra < rows; extra++) {
-    way.doubled++;
-    doubledAt.push(at);
-  }
-}
+class Tally {
+  readonly way: WayAudit;
+  readonly #marks: Marks;
 
-/**
- * A counter has one writer, who was told its value each time: between two acknowledged values d apart there
- * were d steps. Those that no acknowledgement explains are put down to errors in between, as long as there
- * are any; only the rest is called doubled.
- */
-function auditCounter(
-  entries: Entry[],
-  final: number,
-  wayOf: (entry: Entry) => WayAudit,
-  doubledAt: number[],
-): void {
-  const first = entries[0];
-  if (!first) return;
-  const way = wayOf(first);
-  let last = 0;
-  let unanswered: Entry[] = [];
-  const step = (value: number, acknowledged: number, at: number): void => {
-    let surplus = value - last - acknowledged;
-    if (surplus < 0) way.lost -= surplus;
-    unanswered.sort((a, b) => Number(a.outcome === 'failed') - Number(b.outcome === 'failed'));
-    for (const { outcome } of unanswered.slice(0, Math.max(0, surplus))) {
-      explain(way, outcome);
-      surplus--;
+  constructor(way: string, marks: Marks) {
+    this.way = blank(way);
+    this.#marks = marks;
+  }
+
+  row(entry: Entry, rows: number): void {
+    if (rows === 0) {
+      if (entry.outcome === 'ok') this.way.lost++;
+      return;
     }
-    for (; surplus > 0; surplus--) {
-      way.doubled++;
-      doubledAt.push(at);
-    }
-    last = value;
-    unanswered = [];
-  };
-  for (const entry of entries) {
-    if (entry.outcome === 'ok') step(entry.value ?? last + 1, 1, entry.at);
-    else unanswered.push(entry);
+    this.#explain(entry);
+    this.#double(rows - 1, entry.at);
   }
-  step(final, 0, entries.at(-1)?.at ?? 0);
-}
 
-function explain(way: WayAudit, outcome: Entry['outcome']): void {
-  if (outcome === 'failed') way.failedApplied++;
-  else if (outcome !== 'ok') way.unknownApplied++;
+  /**
+   * A counter has one writer, who was told its value each time: between two acknowledged values d apart there
+   * were d steps. Those that no acknowledgement explains are put down to errors in between, as long as there
+   * are any; only the rest is called doubled.
+   */
+  counter(entries: readonly Entry[], final: number): void {
+    let last = 0;
+    let unanswered: Entry[] = [];
+    const step = (value: number, acknowledged: number, at: number): void => {
+      const surplus = value - last - acknowledged;
+      if (surplus < 0) this.way.lost -= surplus;
+      unanswered.sort((a, b) => Number(a.outcome === 'failed') - Number(b.outcome === 'failed'));
+      const explained = unanswered.slice(0, Math.max(0, surplus));
+      for (const entry of explained) this.#explain(entry);
+      this.#double(surplus - explained.length, at);
+      last = value;
+      unanswered = [];
+    };
+    for (const entry of entries) {
+      if (entry.outcome === 'ok') step(entry.value ?? last + 1, 1, entry.at);
+      else unanswered.push(entry);
+    }
+    step(final, 0, entries.at(-1)?.at ?? 0);
+  }
+
+  #explain({ outcome, at }: Entry): void {
+    if (outcome === 'ok') return;
+    if (outcome === 'failed') {
+      this.way.failedApplied++;
+      this.#marks.failedApplied.push(at);
+    } else this.way.unknownApplied++;
+  }
+
+  #double(times: number, at: number): void {
+    for (let n = 0; n < times; n++) {
+      this.way.doubled++;
+      this.#marks.doubled.push(at);
+    }
+  }
 }
 
 function blank(way: string): WayAudit {
@@ -153,8 +148,8 @@ function blank(way: string): WayAudit {
   return { way, ...none, failedApplied: 0, unknownApplied: 0, lost: 0, doubled: 0 };
 }
 
-function sum(name: string, ways: WayAudit[]): WayAudit {
-  const total = blank(name);
+function sum(ways: readonly WayAudit[]): WayAudit {
+  const total = blank('all writes');
   for (const { way: _, ...numbers } of ways)
     for (const key of Object.keys(numbers) as (keyof typeof numbers)[]) total[key] += numbers[key];
   return total;

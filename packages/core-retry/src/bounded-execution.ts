@@ -35,6 +35,8 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   private answered = false;
   private operation: Operation<T> | undefined = undefined;
   private rare: Rare | undefined = undefined;
+  // Of the attempt under way, if attempts are timed.
+  private attemptTimer: Timer | undefined = undefined;
 
   constructor(
     host: BoundedHost,
@@ -64,7 +66,11 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
       if (timeoutMs !== Infinity) host.deadlines.add(this);
     } else this.setTimer(timeoutMs);
     if (signals.length > 0 && !this.watch(signals)) return;
-    if (host.emitter.active) announceFirst(host.emitter, this.settings, this.call, this.work);
+    if (host.emitter.active) {
+      announceFirst(host.emitter, this.settings, this.call, this.work);
+      // A listener may have aborted.
+      if (this.answered) return;
+    }
     this.callOnce(this).then(
       (value) => this.succeed(value),
       (error: unknown) => this.goOn(error),
@@ -102,6 +108,7 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
         reject(error);
       };
       const timer = this.settings.clock.setTimeout(late, attemptTimeoutMs, { unref: true });
+      this.attemptTimer = timer;
       const settle = (): void => timer.cancel();
       promise.then(settle, settle);
       promise.then(resolve, reject);
@@ -180,6 +187,7 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   private disarm(): void {
     this.answered = true;
     this.host.deadlines.remove(this);
+    this.attemptTimer?.cancel();
     if (this.rare === undefined) return;
     this.rare.timer?.cancel();
     this.rare.unwatch?.();

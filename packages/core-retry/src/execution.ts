@@ -42,11 +42,17 @@ export async function recover<T>(
   let error = firstError;
   for (;;) {
     const found = await operation.afterFailure(error, timedOutWith?.(error) === true);
-    if (found !== undefined) return found.value;
+    if (found !== undefined) {
+      operation.succeeded();
+      return found.value;
+    }
     // The caller has been answered; this promise goes nowhere.
     if (operation.abandoned) return undefined as T;
     try {
-      const value = await callOnce(operation.nextAttempt());
+      const attempt = operation.nextAttempt();
+      // A listener may have aborted.
+      if (operation.abandoned) return undefined as T;
+      const value = await callOnce(attempt);
       operation.succeeded();
       return value;
     } catch (thrown) {

@@ -1,3 +1,5 @@
+import { SYSTEM_CODES } from './system-codes.js';
+
 /**
  * What kind of thing went wrong. `contention` means that the server rolled the work back and answers;
  * `conflict` that the answer is final (a duplicate key).
@@ -41,68 +43,53 @@ export interface Failure {
 /** Turns an error into a {@link Failure}. Pure; must not throw (if it does, the error is not retried). */
 export type Classify = (error: unknown, phase: Phase) => Failure;
 
-type Row = readonly [Category, boolean, Outcome];
-
-const NEVER_SENT: Row = ['network', true, 'not-applied'];
-const CUT: Row = ['network', true, 'unknown'];
-
-// Sources: Node's `os.constants.errno`, the c-ares codes of `dns`, and what `net`, `tls` and `fetch` set.
-const SYSTEM_CODES: Readonly<Record<string, Row>> = {
-  ECONNREFUSED: NEVER_SENT,
-  ENOTFOUND: NEVER_SENT,
-  EAI_AGAIN: NEVER_SENT,
-  EAI_FAIL: NEVER_SENT,
-  EAI_NODATA: NEVER_SENT,
-  EHOSTDOWN: NEVER_SENT,
-  EADDRNOTAVAIL: NEVER_SENT,
-  UND_ERR_CONNECT_TIMEOUT: ['timeout', true, 'not-applied'],
-  // These two can also end an established connection.
-  EHOSTUNREACH: CUT,
-  ENETUNREACH: CUT,
-  ECONNRESET: CUT,
-  ECONNABORTED: CUT,
-  ENETDOWN: CUT,
-  ENETRESET: CUT,
-  ENOTCONN: CUT,
-  EPIPE: CUT,
-  EPROTO: CUT,
-  UND_ERR_SOCKET: CUT,
-  ERR_STREAM_PREMATURE_CLOSE: CUT,
-  ERR_SOCKET_CLOSED: CUT,
-  ETIMEDOUT: ['timeout', true, 'unknown'],
-  ESOCKETTIMEDOUT: ['timeout', true, 'unknown'],
-  ERR_SOCKET_CONNECTION_TIMEOUT: ['timeout', true, 'not-applied'],
-  EBUSY: ['unavailable', true, 'not-applied'],
-  EAGAIN: ['unavailable', true, 'not-applied'],
-  EMFILE: ['resource-exhausted', true, 'not-applied'],
-  ENFILE: ['resource-exhausted', true, 'not-applied'],
-  ENOBUFS: ['resource-exhausted', true, 'not-applied'],
-  ENOSPC: ['resource-exhausted', false, 'unknown'],
-  EDQUOT: ['resource-exhausted', false, 'unknown'],
-  ENOENT: ['not-found', false, 'not-applied'],
-  ENOTDIR: ['not-found', false, 'not-applied'],
-  EACCES: ['auth', false, 'not-applied'],
-  EPERM: ['auth', false, 'not-applied'],
-  EROFS: ['invalid', false, 'not-applied'],
-  EISDIR: ['invalid', false, 'not-applied'],
-  EINVAL: ['invalid', false, 'not-applied'],
-  EEXIST: ['conflict', false, 'not-applied'],
-  ENOTEMPTY: ['conflict', false, 'not-applied'],
-};
+// A host has a few addresses; what has more parts is no error of a network.
+const MOST_PARTS = 64;
 
 /**
  * What a code of Node or of the operating system means, or undefined if the error carries none that is
- * known. In the phases before anything was sent the outcome is always *not applied*. The errors of an
- * AggregateError (a host with several addresses) are read in its place.
+ * known. In the phases before anything was sent the outcome is always *not applied*. An AggregateError
+ * (a host with several addresses) is read through its errors: it may be repeated if each of them may.
  */
 export function classifySystemError(error: unknown, phase: Phase = 'sent'): Failure | undefined {
-  const code = codeOf(error);
-  const row =
-    code !== undefined && Object.hasOwn(SYSTEM_CODES, code) ? SYSTEM_CODES[code] : undefined;
-  if (row === undefined || code === undefined) return undefined;
+  const own = classifyCode(error, phase);
+  const parts = partsOf(error);
+  if (parts === undefined) return own;
+  let folded: Failure | undefined;
+  for (const part of parts) {
+    const failure = classifyCode(part, phase);
+    // A stranger among them: nobody knows what it did. The error's own code, if any, is the best word.
+    if (failure === undefined) return own;
+    folded = folded === undefined ? failure : worse(folded, failure);
+  }
+  // Node gives the error a code of its own, and says only on its parts that nothing was sent.
+  if (own === undefined) return folded;
+  return folded?.outcome === 'not-applied' ? { ...own, outcome: 'not-applied' } : own;
+}
+
+function classifyCode(error: unknown, phase: Phase): Failure | undefined {
+  const code = read(error, 'code');
+  if (typeof code !== 'string' || !Object.hasOwn(SYSTEM_CODES, code)) return undefined;
+  const row = SYSTEM_CODES[code];
+  if (row === undefined) return undefined;
   const [category, transient, outcome] = row;
   const unsent = phase === 'acquire' || phase === 'connect' || read(error, 'syscall') === 'connect';
   return { category, transient, outcome: unsent ? 'not-applied' : outcome, code };
+}
+
+/** The errors of an AggregateError, if there are any; one that pretends to have very many has none. */
+function partsOf(error: unknown): readonly unknown[] | undefined {
+  const errors = read(error, 'errors');
+  const count = read(errors, 'length');
+  if (typeof count !== 'number' || !(count > 0) || count > MOST_PARTS) return undefined;
+  return Array.from({ length: count }, (_, i) => read(errors, String(i)));
+}
+
+/** Final is worse than transient, unknown is worse than not applied, and later news are better. */
+function worse(a: Failure, b: Failure): Failure {
+  if (a.transient !== b.transient) return a.transient ? b : a;
+  if (a.outcome !== b.outcome) return a.outcome === 'unknown' ? a : b;
+  return b;
 }
 
 /** The verdict of a bare policy: system codes, then programmer's errors and cancellations, then `unknown`. */
@@ -149,14 +136,6 @@ function classifyOwnError(error: unknown, outcome: Outcome): Failure | undefined
     return { category: 'timeout', transient: false, outcome, code };
   if (code === 'OUTLAST_CLOSED') return { category: 'cancelled', transient: false, outcome, code };
   return { category: 'unknown', transient: false, outcome, code };
-}
-
-function codeOf(error: unknown): string | undefined {
-  const code = read(error, 'code');
-  if (typeof code === 'string') return code;
-  const errors = read(error, 'errors');
-  const last = read(errors, 'length');
-  return typeof last === 'number' && last > 0 ? codeOf(read(errors, String(last - 1))) : undefined;
 }
 
 // Any value can be thrown, a hostile proxy too: reading it must not throw.

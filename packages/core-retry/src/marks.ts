@@ -103,19 +103,19 @@ function isObject(value: unknown): value is object {
   return (typeof value === 'object' && value !== null) || typeof value === 'function';
 }
 
+/** A copy that says the same; the error itself if it cannot be read. */
 function copyError(error: object): object {
-  // A DOMException keeps its fields in slots that a plain copy would not have.
-  if (error instanceof DOMException) {
-    return new DOMException(error.message, { name: error.name, cause: error });
+  try {
+    const fields: PropertyDescriptorMap = Object.getOwnPropertyDescriptors(error);
+    const hidden = { configurable: true, writable: true, enumerable: false };
+    // V8 may keep the stack behind an accessor that knows its own object only.
+    if (error instanceof Error) fields['stack'] = { ...hidden, value: error.stack };
+    fields['cause'] = { ...hidden, value: error };
+    // A DOMException keeps its fields in slots that a plain copy would not have.
+    return error instanceof DOMException
+      ? Object.defineProperties(new DOMException(error.message, error.name), fields)
+      : (Object.create(Object.getPrototypeOf(error), fields) as object);
+  } catch {
+    return error;
   }
-  const copy = Object.create(
-    Object.getPrototypeOf(error),
-    Object.getOwnPropertyDescriptors(error),
-  ) as object;
-  const field = { configurable: true, writable: true, enumerable: false };
-  // V8 keeps the stack of a native error behind an accessor that knows its own object only.
-  if (error instanceof Error)
-    Object.defineProperty(copy, 'stack', { ...field, value: error.stack });
-  Object.defineProperty(copy, 'cause', { ...field, value: error });
-  return copy;
 }

@@ -40,7 +40,7 @@ export class Operation<T> {
   private previousDelayMs = 0;
   private undelayed = 0;
   private sawUnknown = false;
-  private last: { readonly error: unknown; readonly failure: Failure } | undefined;
+  private last: FailedAttempt | undefined;
   private attempt: AttemptState;
   private wakeUp: ((error?: ClosedError) => void) | undefined;
   private running = true;
@@ -85,12 +85,14 @@ export class Operation<T> {
   /** Thinks over a failure of the current attempt; sleeps if another one shall follow. */
   async afterFailure(error: unknown, timedOut: boolean): Promise<Next<T>> {
     const { attempt, settings, call } = this;
-    this.running = false;
     const inner = innerMark(error, this.host, attempt.since);
     const failure = this.judge(error, inner);
     const knownBefore = !this.sawUnknown;
     this.remember(error, failure);
+    this.running = false;
     if (timedOut && call.stop !== undefined) await this.tolerate(() => call.stop?.(attempt));
+    // The caller's own functions may abort, and what is awaited may outlast the deadline.
+    if (this.abandoned) return undefined;
     // Whatever its own verdict: an inner policy that gave up within this attempt has retried enough.
     if (inner !== undefined && inner.reason !== 'cancelled' && settings.retryIf === undefined) {
       throw this.surface(inner.reason);
@@ -104,9 +106,14 @@ export class Operation<T> {
       const resolution = await this.resolve(failure);
       if (this.abandoned) return undefined;
       if (resolution.outcome === 'applied') return { value: resolution.value };
-      if (resolution.outcome === 'unknown') throw this.surface('outcome-unknown');
+      // Anything but a clear answer is none.
+      if (resolution.outcome !== 'not-applied') throw this.surface('outcome-unknown');
       this.sawUnknown = !knownBefore;
-      this.last = { error, failure: { ...failure, outcome: 'not-applied' } };
+      this.last = {
+        attempt: attempt.number,
+        error,
+        failure: { ...failure, outcome: 'not-applied' },
+      };
     }
     await this.pause(failure);
     return undefined;
@@ -129,31 +136,29 @@ export class Operation<T> {
     this.wakeUp?.(error);
   }
 
+  /** What the error means. A function of the caller's that throws over it means: not again. */
   private judge(error: unknown, inner: RetryInfo | undefined): Failure {
-    const { settings, attempt } = this;
-    let failure: Failure;
-    try {
-      failure = this.classify(error);
-      if (settings.retryIf !== undefined) {
-        failure = { ...failure, transient: settings.retryIf(error, attempt) === true };
-      }
-    } catch {
-      failure = { category: 'unknown', transient: false, outcome: 'unknown' };
-    }
-    return inner === undefined ? failure : { ...failure, outcome: inner.outcome };
-  }
-
-  private classify(error: unknown): Failure {
     const { call, settings, attempt } = this;
-    return call.classify === undefined
-      ? settings.classify(error, attempt.phase)
-      : call.classify(error, attempt.phase);
+    let failure: Failure = {
+      category: 'unknown',
+      transient: false,
+      outcome: inner?.outcome ?? (neverSent(attempt) ? 'not-applied' : 'unknown'),
+    };
+    try {
+      const told = (call.classify ?? settings.classify)(error, attempt.phase);
+      const transient = settings.retryIf === undefined ? told.transient : false;
+      failure = { ...told, transient, outcome: inner?.outcome ?? told.outcome };
+      if (settings.retryIf?.(error, attempt) === true) failure = { ...failure, transient: true };
+    } catch {
+      // The original error surfaces, not that of the function.
+    }
+    return failure;
   }
 
   /** Whether the work that is given up may take effect: its call may know better than its phase. */
   private mayHaveApplied(reason: unknown): boolean {
     const { attempt, call } = this;
-    if (!this.running || (attempt.phase !== 'sent' && attempt.phase !== 'commit')) return false;
+    if (!this.running || neverSent(attempt)) return false;
     try {
       return call.classify?.(reason, attempt.phase).outcome !== 'not-applied';
     } catch {
@@ -163,10 +168,10 @@ export class Operation<T> {
 
   private remember(error: unknown, failure: Failure): void {
     if (this.last !== undefined) {
-      this.failures.push({ attempt: this.attempt.number - 1, ...this.last });
+      this.failures.push(this.last);
       if (this.failures.length > KEPT_FAILURES) this.failures.shift();
     }
-    this.last = { error, failure };
+    this.last = { attempt: this.attempt.number, error, failure };
     if (failure.outcome === 'unknown') this.sawUnknown = true;
   }
 
@@ -191,13 +196,14 @@ export class Operation<T> {
     if (attempt.number >= this.maxAttempts) throw this.surface('exhausted');
     if (host.closed) throw this.surface('closed');
     const delayMs = this.delayBefore(failure);
+    if (this.abandoned) return;
     const remaining = attempt.deadlineAt - settings.clock.now();
     if (delayMs >= remaining) {
       throw this.surface(hintOf(failure) === undefined ? 'deadline' : 'retry-after');
     }
-    const unsent = attempt.phase === 'acquire' || attempt.phase === 'connect';
     // What the server rolled back, and what never reached it, does not load it.
-    if (failure.category !== 'contention' && !unsent && settings.budget?.withdraw() === false) {
+    const free = failure.category === 'contention' || neverSent(attempt);
+    if (!free && settings.budget?.withdraw() === false) {
       this.report({ type: 'budget', ...this.base(), ...settings.budget.status() });
       throw this.surface('budget');
     }
@@ -205,7 +211,9 @@ export class Operation<T> {
     this.delaysMs.push(delayMs);
     if (this.delaysMs.length > KEPT_DELAYS) this.delaysMs.shift();
     if (host.emitter.active || settings.onRetry !== undefined) this.announceRetry(failure, delayMs);
-    await this.sleep(delayMs);
+    // Whoever was told may have closed or aborted.
+    if (host.closed) throw this.surface('closed');
+    if (!this.abandoned) await this.sleep(delayMs);
   }
 
   private delayBefore(failure: Failure): number {
@@ -260,6 +268,9 @@ export class Operation<T> {
     };
     const outcome = this.sawUnknown ? 'unknown' : 'not-applied';
     const retryAfterMs = failure.retryAfterMs;
+    // The last error comes before what surfaces, unless it is what surfaces.
+    const earlier =
+      last === undefined || error === last.error ? this.failures : [...this.failures, last];
     const info: RetryInfo = Object.freeze({
       operation: this.name,
       attempts: this.attempt.number,
@@ -267,7 +278,7 @@ export class Operation<T> {
       delaysMs: Object.freeze(this.delaysMs.slice()),
       reason,
       outcome,
-      failures: Object.freeze(this.failures.slice()),
+      failures: Object.freeze(earlier.slice(-KEPT_FAILURES)),
       ...(retryAfterMs === undefined ? undefined : { retryAfterMs }),
     });
     const surfacing = mark(error, info, this.host, this);
@@ -321,6 +332,10 @@ export class Operation<T> {
   private base(): { readonly operation: string; readonly at: number } {
     return { operation: this.name, at: this.settings.clock.wallNow() };
   }
+}
+
+function neverSent(attempt: AttemptState): boolean {
+  return attempt.phase === 'acquire' || attempt.phase === 'connect';
 }
 
 /** What the server asked for, if it is a hint: 0 and NaN are none. */

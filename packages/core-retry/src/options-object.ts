@@ -43,6 +43,9 @@ export function retryOptionsFromObject(
   object: Readonly<Record<string, unknown>>,
   where = 'retry',
 ): RetryOptions {
+  if (typeof object !== 'object' || object === null || Array.isArray(object)) {
+    throw invalidOption(where, object, 'an object of options');
+  }
   const options: Partial<Record<Key, unknown>> = {};
   const from: Partial<Record<Key, string>> = {};
   for (const [key, value] of Object.entries(object)) {

@@ -49,6 +49,10 @@ export class Reconnect {
   private probes = 0;
   private inFlight = 0;
   private timer: Timer | undefined;
+  // Runs out when the probe that was launched last has been silent for too long.
+  private silence: Timer | undefined;
+  // What a probe reports that was launched before the service came back is stale.
+  private outages = 0;
   private closed: ClosedError | undefined;
 
   constructor(options: ReconnectOptions) {
@@ -89,6 +93,7 @@ export class Reconnect {
     const { outage } = this;
     if (outage === undefined) return;
     this.outage = undefined;
+    this.outages += 1;
     this.stopLoop();
     this.slowStart.begin();
     this.options.policy.emit({
@@ -112,6 +117,7 @@ export class Reconnect {
       const now = this.clock.now();
       const waiter: Waiter = { resolve, reject, since: now, timer: undefined, unwatch: undefined };
       if (limitMs <= 0) return this.giveUp(waiter);
+      if (this.waiters.size === 0) this.startLoop();
       this.waiters.add(waiter);
       if (limitMs !== Infinity) {
         waiter.timer = this.clock.setTimeout(() => this.giveUp(waiter), limitMs);
@@ -119,7 +125,6 @@ export class Reconnect {
       if (signal !== undefined) {
         waiter.unwatch = onAbort(signal, (reason) => this.settle(waiter, () => reject(reason)));
       }
-      if (this.timer === undefined && this.inFlight === 0) this.startLoop();
     });
   }
 
@@ -155,17 +160,18 @@ export class Reconnect {
   private startLoop(): void {
     this.loopSince = this.clock.now();
     this.probes = 0;
-    this.schedule();
+    this.timer = this.clock.setTimeout(() => this.launch(), this.delay());
   }
 
   private stopLoop(): void {
     this.timer?.cancel();
     this.timer = undefined;
+    this.silence?.cancel();
+    this.silence = undefined;
   }
 
   private schedule(): void {
-    if (this.waiters.size === 0) return;
-    this.timer?.cancel();
+    if (this.waiters.size === 0 || this.timer !== undefined) return;
     this.timer = this.clock.setTimeout(() => this.launch(), this.delay());
   }
 
@@ -187,23 +193,26 @@ export class Reconnect {
     this.probes += 1;
     this.inFlight += 1;
     // Silence holds up the loop for so long and no longer.
+    this.silence?.cancel();
     const silence = this.clock.setTimeout(() => this.schedule(), SILENCE_MS);
+    this.silence = silence;
+    const { outages } = this;
     const ended = (): void => {
       this.inFlight -= 1;
       silence.cancel();
     };
-    this.options.probe().then(
+    // A probe that throws instead of rejecting must not end the process.
+    new Promise<void>((resolve) => resolve(this.options.probe())).then(
       () => {
         ended();
         this.succeeded();
       },
       (error: unknown) => {
         ended();
-        if (this.options.isPermanent(error)) this.refuse(error);
-        else {
-          this.failed(error);
-          if (this.timer === undefined) this.schedule();
-        }
+        if (outages !== this.outages) return this.schedule();
+        if (this.options.isPermanent(error)) return this.refuse(error);
+        this.failed(error);
+        this.schedule();
       },
     );
   }

@@ -8,11 +8,12 @@ const CANCEL_TIMEOUT_MS = 2000;
  * server has taken it, or after 2 s. Never rejects: at worst the statement runs on.
  */
 export function cancelStatement(client: driver.ClientBase): Promise<void> {
-  const { processID, secretKey, host, port, ssl } = internals(client);
+  const { processID, secretKey, host, port, ssl, sslNegotiation } = internals(client);
   if (processID == null || secretKey == null || port === undefined) return Promise.resolve();
   return new Promise((resolve) => {
     const connection = new driver.Connection({
       ssl,
+      sslNegotiation,
     } as driver.ConnectionConfig) as unknown as CancelConnection;
     const timer = setTimeout(() => done(), CANCEL_TIMEOUT_MS);
     const done = (): void => {
@@ -24,7 +25,10 @@ export function cancelStatement(client: driver.ClientBase): Promise<void> {
     connection.on('error', done);
     connection.once('end', done);
     connection.once('sslconnect', send);
-    connection.once('connect', () => (ssl ? connection.requestSsl() : send()));
+    connection.once('connect', () => {
+      if (!ssl) send();
+      else if (sslNegotiation !== 'direct') connection.requestSsl();
+    });
     if (host?.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
     else connection.connect(port, host);
   });

@@ -51,7 +51,7 @@ export class Connector {
         return await this.checkOut(signal);
       } catch (error) {
         if (!this.isOutage(error)) throw this.judged(error);
-        if (!isSlotTimeout(error)) this.reconnect.failed(error);
+        this.failed(error);
         await this.wait(patience, signal);
       }
     }
@@ -66,13 +66,19 @@ export class Connector {
   isOutage(error: unknown): boolean {
     const { transient, category } = classifyPg(error, 'connect');
     if (!transient || (isSlotTimeout(error) && this.reconnect.down === undefined)) return false;
-    if (isShuttingDown(error)) this.onShuttingDown();
     return (
       category === 'network' ||
       category === 'timeout' ||
       category === 'unavailable' ||
       category === 'resource-exhausted'
     );
+  }
+
+  /** A connect met an outage. */
+  failed(error: unknown): void {
+    if (isSlotTimeout(error)) return;
+    if (isShuttingDown(error)) this.onShuttingDown();
+    this.reconnect.failed(error);
   }
 
   /** Takes the place of pg-pool's `newClient`: fails fast in an outage, and staggers after it. */
@@ -156,7 +162,7 @@ export class Connector {
       this.dial({
         callback: (error, client) => {
           if (error || client === undefined) {
-            this.isOutage(error);
+            if (isShuttingDown(error)) this.onShuttingDown();
             reject(error);
             return;
           }

@@ -13,6 +13,8 @@ export interface ClientInternals {
   host?: string;
   port?: number;
   ssl?: unknown;
+  /** Since pg 8.18. */
+  sslNegotiation?: string;
   connection?: {
     on(event: 'readyForQuery', listener: (message?: { status?: string }) => void): void;
     stream?: { destroy(): void };

@@ -1,7 +1,7 @@
 import type { Outcome, Phase, Reason, RetryPolicy } from '@outlast/core-retry';
 import { mark } from '@outlast/core-retry/connector';
 import type driver from 'pg';
-import { isServerError } from './classify.js';
+import { isFatal, isServerError } from './classify.js';
 import type { ClientState } from './client-state.js';
 import { internals } from './driver.js';
 import { analyse } from './statement.js';
@@ -36,9 +36,8 @@ export function markStatement(
     failed(error) {
       const { _queryable, _ending, pipeline } = internals(client);
       const broken = _queryable === false || _ending === true;
-      if (broken && state.brokeAt === undefined && !isServerError(error)) {
-        state.brokeAt = state.settled + 1;
-      }
+      // What ended the connection hit the statement that ran; nothing behind it was sent any more.
+      if (isFatal(error) || (broken && !isServerError(error))) state.brokeAt ??= state.settled + 1;
       const queued = number !== state.settled + 1 || number > (state.brokeAt ?? number);
       state.settled = number;
       if (isReadTimeout(error)) state.poisoned = true;

@@ -50,6 +50,20 @@ export interface QueryExtras {
 const OWN_KEYS = ['retry', 'resolveWrites'];
 // Names of the driver's that are close to ours and are not meant to be ours.
 const DRIVER_KEYS = new Set(['Client', 'Promise', 'verify', 'log', 'min', 'max', 'ssl', 'user']);
+// What pg reads of a query object.
+const DRIVER_QUERY_KEYS: ReadonlySet<string> = new Set([
+  'text',
+  'values',
+  'name',
+  'rowMode',
+  'types',
+  'query_timeout',
+  'queryMode',
+  'binary',
+  'rows',
+  'portal',
+  'callback',
+]);
 const EXTRA_KEYS: readonly (keyof QueryExtras)[] = [
   'idempotent',
   'signal',
@@ -110,14 +124,27 @@ function contentionDelay(attempt: number, baseDelayMs: number, random: () => num
   return Math.min(20 * 2 ** Math.min(attempt - 1, 20), baseDelayMs) * (1 - random());
 }
 
-/** Reads our keys out of a query object; undefined if there are none. */
+/**
+ * Reads our keys out of a query object; undefined if there are none.
+ *
+ * @throws OptionError for a `resolveWrites` that is no boolean, and for a name that is all but one of ours
+ */
 export function queryExtras(config: object): QueryExtras | undefined {
   let extras: Record<string, unknown> | undefined;
-  for (const key of EXTRA_KEYS) {
+  for (const key in config) {
+    if (DRIVER_QUERY_KEYS.has(key)) continue;
     const value = (config as Record<string, unknown>)[key];
     if (value === undefined) continue;
+    if (!EXTRA_KEYS.includes(key as keyof QueryExtras)) {
+      if (nearest(key, EXTRA_KEYS) === undefined) continue;
+      throw unknownOption(`query.${key}`, key, EXTRA_KEYS);
+    }
     extras ??= {};
     extras[key] = value;
+  }
+  if (extras?.['resolveWrites'] !== undefined) {
+    const valid = flag(extras['resolveWrites']);
+    if (valid !== undefined) throw invalidOption('resolveWrites', extras['resolveWrites'], valid);
   }
   return extras;
 }

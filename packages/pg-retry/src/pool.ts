@@ -197,9 +197,9 @@ export class Pool extends driver.Pool {
       done = values as Callback;
       parameters = undefined;
     }
-    if (isSubmittable(config)) return this.#submit(config, parameters, done);
-    done ??= (config as { callback?: Callback } | null | undefined)?.callback;
-    const promise = this.#query(config, parameters);
+    const promise = isSubmittable(config)
+      ? this.#submit(config, parameters)
+      : this.#query(config, parameters);
     if (done === undefined) return promise;
     const answer = done;
     promise.then(
@@ -212,10 +212,10 @@ export class Pool extends driver.Pool {
 
   #query(config: unknown, values: unknown): Promise<driver.QueryResult> {
     if (this.ending) return this.#refuse();
-    const object = typeof config === 'object' && config !== null;
-    const extras = object ? queryExtras(config) : undefined;
-    const resolve = extras?.resolveWrites ?? this.#resolveWrites;
     try {
+      const object = typeof config === 'object' && config !== null;
+      const extras = object ? queryExtras(config) : undefined;
+      const resolve = extras?.resolveWrites ?? this.#resolveWrites;
       const promise =
         resolve && analyse(textOf(config)).kind === 'write'
           ? this.#resolvedWrite(config, values, extras)
@@ -252,23 +252,19 @@ export class Pool extends driver.Pool {
   }
 
   // A cursor or stream is used up by its first use: only its client is waited for.
-  #submit(config: unknown, values: unknown, callback: Callback | undefined): unknown {
-    const submittable = config as { callback?: Callback; handleError(error: unknown): void };
+  #submit(config: unknown, values: unknown): Promise<unknown> {
     const promise = this.ending ? this.#refuse() : this.#checkOut('pg.query');
-    promise.then(
-      (client) => {
-        const settle: Callback = (error, result) => {
-          client.release(error as Error);
-          callback?.(error, result);
-        };
-        (client.query as (...args: unknown[]) => unknown)(config, values, settle);
-      },
-      (error: unknown) => {
-        if (callback !== undefined) process.nextTick(callback, error);
-        else submittable.handleError(error);
-      },
+    return promise.then(
+      (client) =>
+        new Promise((resolve, reject) => {
+          const settle: Callback = (error, result) => {
+            client.release(error as Error);
+            if (error) reject(error);
+            else resolve(result);
+          };
+          (client.query as (...args: unknown[]) => unknown)(config, values, settle);
+        }),
     );
-    return submittable;
   }
 
   async #checkOutForUser(): Promise<driver.PoolClient> {

@@ -65,7 +65,7 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
         core.checkOut((error, client) => {
           if (client !== undefined) this.#send(client, attempt, resolve, reject);
           else if (core.connector.isOutage(error)) {
-            core.connector.reconnect.failed(error);
+            core.connector.failed(error);
             this.#acquire(attempt).then(
               (late) => this.#send(late, attempt, resolve, reject),
               reject,
