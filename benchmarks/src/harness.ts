@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { measure } from 'mitata';
 
 /** One thing to be measured: runs for about the given time and says how long one operation took. */
 export interface Subject {
@@ -51,13 +52,13 @@ export async function compare(
   msPerRound: number,
 ): Promise<Result> {
   for (let attempt = 1; ; attempt++) {
-    const result = await measure(title, baseline, others, gates, msPerRound);
+    const result = await run(title, baseline, others, gates, msPerRound);
     if (!result.void || attempt === MAX_TRIES) return result;
     console.log(`  (baseline off by ${(result.baselineDrift * 100).toFixed(1)} %: again)`);
   }
 }
 
-async function measure(
+async function run(
   title: string,
   baseline: Subject,
   others: readonly Subject[],
@@ -102,16 +103,7 @@ export function call(name: string, operation: () => Promise<unknown>): Subject {
   };
   return {
     name,
-    run: async (ms) => {
-      const samples: number[] = [];
-      const end = performance.now() + ms;
-      while (performance.now() < end) {
-        const start = performance.now();
-        for (let i = 0; i < 2000; i++) await caller();
-        samples.push(((performance.now() - start) * 1e6) / 2000);
-      }
-      return quantile(samples, 0.5);
-    },
+    run: async (ms) => (await measure(caller, { min_cpu_time: ms * 1e6 })).p50,
   };
 }
 

@@ -2,7 +2,7 @@ import type { Audit } from './audit.js';
 import type { Drill, Lane } from './drill.js';
 
 /** How much longer than the server's outage nobody's work may stand still, ms. */
-export const GRACE_MS = 250;
+const GRACE_MS = 250;
 
 /** A lane, judged. */
 export interface LaneResult {

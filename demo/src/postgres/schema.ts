@@ -5,7 +5,7 @@ import type { LaneKey } from '../drill.js';
 /** How a write is written. It stands in the statements themselves, for the proxy to know them by. */
 export type Way = 'write' | 'resolved write' | 'transaction';
 
-export const WAYS: readonly Way[] = ['write', 'resolved write', 'transaction'];
+const WAYS: readonly Way[] = ['write', 'resolved write', 'transaction'];
 
 /** The name of a counter in the ledger. */
 export function counterName(worker: number, way: Way): string {

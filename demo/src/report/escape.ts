@@ -1,5 +1,5 @@
 /** Text that may stand in HTML, in attributes too. */
-export function escape(text: string): string {
+export function escapeHtml(text: string): string {
   const names: Record<string, string> = {
     '&': 'amp',
     '<': 'lt',

@@ -1,4 +1,4 @@
-import { escape } from './escape.js';
+import { escapeHtml } from './escape.js';
 import type { Report } from './report.js';
 import { STYLE } from './style.js';
 import { checkTable, errorTable, faultTable, hitTable, summaryTable, wayTable } from './tables.js';
@@ -13,12 +13,12 @@ export function reportHtml(report: Report): string {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escape(title)}</title>
+<title>${escapeHtml(title)}</title>
 <style>${STYLE}</style>
 </head>
 <body><main>
-<h1>${escape(title)}</h1>
-<p class="lead">Three applications worked against one ${escape(drill.title)} while it was restarted, killed and cut off for ${run.seconds} seconds. This is what each of them was told, and what the database holds.</p>
+<h1>${escapeHtml(title)}</h1>
+<p class="lead">Three applications worked against one ${escapeHtml(drill.title)} while it was restarted, killed and cut off for ${run.seconds} seconds. This is what each of them was told, and what the database holds.</p>
 ${banner(report)}
 ${summaryTable(results)}
 
@@ -36,10 +36,10 @@ ${hitTable(report)}
 <details><summary>Way by way</summary>${wayTable(results)}</details>
 <details><summary>Errors by code</summary>${errorTable(results)}</details>
 
-${outcome.quotes.map(({ title: name, text }) => `<h2>${escape(name)}</h2>\n<pre>${escape(text)}</pre>`).join('\n')}
+${outcome.quotes.map(({ title: name, text }) => `<h2>${escapeHtml(name)}</h2>\n<pre>${escapeHtml(text)}</pre>`).join('\n')}
 
 <h2>How it was counted</h2>
-<ul>${outcome.method.map((sentence) => `<li>${escape(sentence)}</li>`).join('\n')}</ul>
+<ul>${outcome.method.map((sentence) => `<li>${escapeHtml(sentence)}</li>`).join('\n')}</ul>
 
 <h2>This run</h2>
 ${facts(report)}
@@ -72,7 +72,7 @@ function banner({ verdict }: Report): string {
               .map(({ what, seen }) => `${what} (${seen})`)
               .join('; ')}.`,
           ];
-  return `<div class="verdict ${name}"><strong>${word}</strong><span>${escape(why ?? '')}</span></div>`;
+  return `<div class="verdict ${name}"><strong>${word}</strong><span>${escapeHtml(why ?? '')}</span></div>`;
 }
 
 function facts({ run, outcome, command, at, eventLoopMaxMs }: Report): string {
@@ -86,7 +86,7 @@ function facts({ run, outcome, command, at, eventLoopMaxMs }: Report): string {
     ['This process stood still', `${eventLoopMaxMs} ms at most`],
   ];
   const lines = entries.map(
-    ([name, value]) => `<dt>${escape(name)}</dt><dd><code>${escape(value)}</code></dd>`,
+    ([name, value]) => `<dt>${escapeHtml(name)}</dt><dd><code>${escapeHtml(value)}</code></dd>`,
   );
   return `<dl>${lines.join('\n')}</dl>`;
 }

@@ -2,7 +2,7 @@ import type { Audit } from '../audit.js';
 import type { Lane } from '../drill.js';
 import { figure, summarise } from '../summary.js';
 import type { LaneResult } from '../verdict.js';
-import { escape } from './escape.js';
+import { escapeHtml } from './escape.js';
 import type { Report } from './report.js';
 
 /** The verdict table: a lane is a column. */
@@ -10,9 +10,9 @@ export function summaryTable(results: readonly LaneResult[]): string {
   const rows = summarise(results).map(({ label, cells, grave }) => {
     const tds = cells.map((cell, n) => {
       const names = [own(results[n]?.lane), grave && cell !== '0' && cell !== '–' ? 'grave' : ''];
-      return `<td class="${names.join(' ').trim()}">${escape(cell)}</td>`;
+      return `<td class="${names.join(' ').trim()}">${escapeHtml(cell)}</td>`;
     });
-    return `<tr><th>${escape(label)}</th>${tds.join('')}</tr>`;
+    return `<tr><th>${escapeHtml(label)}</th>${tds.join('')}</tr>`;
   });
   return table(laneHead('', results), rows);
 }
@@ -21,7 +21,7 @@ export function summaryTable(results: readonly LaneResult[]): string {
 export function checkTable({ verdict }: Report): string {
   const rows = verdict.checks.map(
     ({ what, held, seen }) =>
-      `<tr><td class="mark ${held ? 'held' : 'broken'}">${held ? '✔' : '✘'}</td><td class="text">${escape(what)}</td><td>${escape(seen)}</td></tr>`,
+      `<tr><td class="mark ${held ? 'held' : 'broken'}">${held ? '✔' : '✘'}</td><td class="text">${escapeHtml(what)}</td><td>${escapeHtml(seen)}</td></tr>`,
   );
   return table('<th></th><th style="text-align:left">Promise</th><th>Seen</th>', rows);
 }
@@ -32,7 +32,7 @@ export function hitTable({ drill, results }: Report): string {
     const tds = results.map(
       ({ lane }) => `<td class="${own(lane)}">${figure(lane.hits.get(name) ?? 0)}</td>`,
     );
-    return `<tr><th>${escape(name)}</th><td>${least}</td>${tds.join('')}</tr>`;
+    return `<tr><th>${escapeHtml(name)}</th><td>${least}</td>${tds.join('')}</tr>`;
   });
   return table(laneHead('<th>At least</th>', results), rows);
 }
@@ -41,7 +41,7 @@ export function hitTable({ drill, results }: Report): string {
 export function faultTable({ run }: Report): string {
   const rows = run.chronicle.events.map(({ at, until, label, kind, note = '' }) => {
     const lasted = kind === 'blow' || until === undefined ? '' : `${figure(until - at)} ms`;
-    return `<tr><td>${(at / 1_000).toFixed(1)} s</td><td class="text">${escape(label)}</td><td>${lasted}</td><td>${escape(note)}</td></tr>`;
+    return `<tr><td>${(at / 1_000).toFixed(1)} s</td><td class="text">${escapeHtml(label)}</td><td>${lasted}</td><td>${escapeHtml(note)}</td></tr>`;
   });
   return table(
     '<th>At</th><th style="text-align:left">Fault</th><th>Lasted</th><th>Hit</th>',
@@ -64,7 +64,7 @@ export function errorTable(results: readonly LaneResult[]): string {
       .sort(([, a], [, b]) => b - a)
       .map(
         ([name, n]) =>
-          `<tr><th>${escape(lane.title)}</th><td class="text">${escape(name)}</td><td>${figure(n)}</td></tr>`,
+          `<tr><th>${escapeHtml(lane.title)}</th><td class="text">${escapeHtml(name)}</td><td>${figure(n)}</td></tr>`,
       ),
   );
   return table('<th>Application</th><th style="text-align:left">Error</th><th>Seen</th>', rows);
@@ -75,14 +75,14 @@ function wayRows(lane: Lane, audit: Audit): string[] {
     const { ok, failed, unknown, present, failedApplied, unknownApplied, lost, doubled } = way;
     const cells = [ok, failed, unknown, present, failedApplied, unknownApplied, lost, doubled];
     const tds = cells.map((cell) => `<td>${figure(cell)}</td>`);
-    return `<tr><th>${escape(`${lane.title}, ${way.way}`)}</th>${tds.join('')}</tr>`;
+    return `<tr><th>${escapeHtml(`${lane.title}, ${way.way}`)}</th>${tds.join('')}</tr>`;
   });
 }
 
 function laneHead(between: string, results: readonly LaneResult[]): string {
   const heads = results.map(
     ({ lane }) =>
-      `<th class="${own(lane)}">${escape(lane.title)}<small>${ROLES[lane.key]}</small></th>`,
+      `<th class="${own(lane)}">${escapeHtml(lane.title)}<small>${ROLES[lane.key]}</small></th>`,
   );
   return `<th></th>${between}${heads.join('')}`;
 }

@@ -1,5 +1,5 @@
 import type { FaultEvent } from '../chronicle.js';
-import { escape } from './escape.js';
+import { escapeHtml } from './escape.js';
 
 /** A fault's name over the timeline. */
 export interface FaultLabel {
@@ -49,7 +49,7 @@ export function faultLayer(
 ): string {
   const { top, bottom, labelRow } = place;
   const areas = events.map(({ kind, label, at, until = at, note = '' }) => {
-    const title = `<title>${escape(`${label}, ${Math.round(until - at)} ms ${note}`)}</title>`;
+    const title = `<title>${escapeHtml(`${label}, ${Math.round(until - at)} ms ${note}`)}</title>`;
     const area =
       kind === 'blow'
         ? ''
@@ -58,7 +58,7 @@ export function faultLayer(
   });
   const names = labels.map(
     ({ text, x: at, anchor, row }) =>
-      `<text x="${at}" y="${top - 10 - row * labelRow}" text-anchor="${anchor}">${escape(text)}</text>`,
+      `<text x="${at}" y="${top - 10 - row * labelRow}" text-anchor="${anchor}">${escapeHtml(text)}</text>`,
   );
   return [...areas, ...names].join('\n');
 }

@@ -1,7 +1,7 @@
 import type { FaultEvent } from '../chronicle.js';
 import { BIN_MS, type Bin } from '../ledger.js';
 import type { LaneResult } from '../verdict.js';
-import { escape } from './escape.js';
+import { escapeHtml } from './escape.js';
 import { faultLayer, labelRows } from './timeline-faults.js';
 
 const WIDTH = 1120;
@@ -39,8 +39,8 @@ function panel(
   const row = (n: number): number => floor + 3 + n * STRIP;
   const caption = `${totals.ok} acknowledged, ${totals.failed + totals.unknown} errors, ${audit.total.doubled} doubled`;
   return [
-    `<text class="name" x="0" y="${top + 15}">${escape(lane.title)}</text>`,
-    `<text class="soft" x="${WIDTH}" y="${top + 15}" text-anchor="end">${escape(caption)}</text>`,
+    `<text class="name" x="0" y="${top + 15}">${escapeHtml(lane.title)}</text>`,
+    `<text class="soft" x="${WIDTH}" y="${top + 15}" text-anchor="end">${escapeHtml(caption)}</text>`,
     `<path class="band" d="${band(bins, floor, x, highest)}"/>`,
     `<line class="grid" x1="0" x2="${WIDTH}" y1="${floor}" y2="${floor}"/>`,
     ticks('failed', bins, ({ failed }) => failed, row(0), x),

@@ -85,7 +85,7 @@ export function nearest(name: string, known: readonly string[]): string | undefi
 }
 
 /** A value as it may stand in a message: short, typed, without secrets. */
-export function show(value: unknown): string {
+function show(value: unknown): string {
   if (typeof value === 'string') {
     const clean = redact(value);
     return `'${clean.length > 60 ? `${clean.slice(0, 60)}…` : clean}' (string)`;

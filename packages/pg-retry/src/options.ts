@@ -12,10 +12,10 @@ import type { PoolConfig } from 'pg';
 import { classifyPg } from './classify.js';
 
 /** The environment variables that are read, first found wins: `PG_RETRY_MAX_ATTEMPTS` and so on. */
-export const ENV_PREFIXES: readonly string[] = ['PG_RETRY', 'DB_RETRY', 'DATABASE_RETRY'];
+const ENV_PREFIXES: readonly string[] = ['PG_RETRY', 'DB_RETRY', 'DATABASE_RETRY'];
 
 /** Five attempts, 1 s to 30 s between them. */
-export const DEFAULTS: ConnectorDefaults = {
+const DEFAULTS: ConnectorDefaults = {
   maxAttempts: 5,
   baseDelayMs: 1000,
   maxDelayMs: 30_000,

@@ -2,6 +2,7 @@ import type { QueryResult } from 'pg';
 import { describe, expect, it } from 'vitest';
 import {
   type Ask,
+  type Asker,
   judge,
   type Life,
   resolveCommit,

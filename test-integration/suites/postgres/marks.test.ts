@@ -88,9 +88,9 @@ describe.skipIf(lab.reason)(`an error on a client that is checked out ${lab.reas
     lab.proxy.arm({ when: { bytes: `into ${table}` }, fault: 'cut-after' });
     const told: unknown[] = [];
     const tell = (error: Error): unknown => told.push(error);
-    client.query(`insert into ${table} values ('sent')`, tell);
-    client.query(`insert into ${table} values ($1)`, ['queued'], tell);
-    client.query({ text: `insert into ${table} values ($1)`, values: ['queued'] }, tell);
+    void client.query(`insert into ${table} values ('sent')`, tell);
+    void client.query(`insert into ${table} values ($1)`, ['queued'], tell);
+    void client.query({ text: `insert into ${table} values ($1)`, values: ['queued'] }, tell);
     await waitFor(() => told.length === 3, { what: 'three callbacks' });
     expect(outcomes(told)).toEqual(['unknown', 'not-applied', 'not-applied']);
     await failureOf(client.query('select 1'));
