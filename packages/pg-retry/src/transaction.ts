@@ -24,7 +24,7 @@ export interface TransactionContext {
 export class Transaction {
   readonly query: driver.PoolClient['query'];
   readonly #client: driver.ClientBase;
-  readonly #seen = new WeakSet<object>();
+  #seen: Set<unknown> | undefined;
   #poison: { readonly error: unknown } | undefined;
   #aborting: unknown;
   #depth = 0;
@@ -47,7 +47,7 @@ export class Transaction {
 
   /** Whether the driver threw it in this transaction. */
   threw(error: unknown): boolean {
-    return typeof error === 'object' && error !== null && this.#seen.has(error);
+    return this.#seen?.has(error) === true;
   }
 
   /** From here on nothing of the callback reaches the server; `error` is what it is told. */
@@ -58,7 +58,8 @@ export class Transaction {
 
   /** Remembers what the driver threw, and whether the transaction can go on after it. */
   note(error: unknown): void {
-    if (typeof error === 'object' && error !== null) this.#seen.add(error);
+    this.#seen ??= new Set();
+    this.#seen.add(error);
     const lost = !isServerError(error) || isFatal(error);
     const code = (error as { code?: string } | null)?.code ?? '';
     if (lost || ROLLED_BACK.has(code)) this.#poison ??= { error };
