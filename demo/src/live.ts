@@ -1,7 +1,7 @@
 import type { WriteStream } from 'node:tty';
 import type { FaultEvent } from './chronicle.js';
 import type { Run } from './drill.js';
-import { columns, figure } from './summary.js';
+import { columns, figure } from './text.js';
 
 const REDRAW_MS = 250;
 const LINE_MS = 4_000;

@@ -14,12 +14,14 @@ import { reportJson } from './report/json.js';
 import type { Report } from './report/report.js';
 import { newRun } from './run.js';
 import { summaryText } from './summary.js';
+import { columns, figure } from './text.js';
 import { judge, type LaneResult } from './verdict.js';
 
 const HTML = fileURLToPath(new URL('../out/report.html', import.meta.url));
 const JSON_FILE = fileURLToPath(new URL('../out/report.json', import.meta.url));
 /** What starting, settling and counting may take beside the script, ms. */
 const SPARE_MS = 120_000;
+const LINGER_MS = 3_000;
 
 const systems = Object.keys(DRILLS);
 try {
@@ -28,12 +30,12 @@ try {
   else await main(options);
 } catch (error) {
   const wrongUse = error instanceof UsageError;
-  console.error(
-    wrongUse ? `${error.message}\n\n${usage(systems)}` : 'The drill could not be run:',
-    wrongUse ? '' : error,
-  );
-  process.exitCode = 2;
+  console.error(wrongUse ? `${error.message}\n\n${usage(systems)}` : error);
+  // workers may still be at it, and their server is gone
+  process.exit(2);
 }
+// what never settled must not keep the process
+setTimeout(() => process.exit(), LINGER_MS).unref();
 
 async function main(options: Options): Promise<void> {
   const recorder = new Recorder();
@@ -103,14 +105,17 @@ function conclude(
   return judged(findCanary(run.canary, texts, ours?.ledger.samples ?? []));
 }
 
-function verdictText({ verdict, results, run }: Report): string {
+function verdictText({ verdict, results, run, drill }: Report): string {
   const checks = verdict.checks.map(
     ({ what, held, seen }) => `  ${held ? '✔' : '✘'} ${what}: ${seen}`,
   );
-  const hits = run.lanes.map(
-    ({ title, hits: met }) =>
-      `  ${title}: ${[...met].map(([name, n]) => `${n} ${name}`).join(', ')}`,
-  );
+  const hits = columns([
+    ['', ...run.lanes.map(({ title }) => title)],
+    ...drill.quotas.map(({ name, least }) => [
+      `${name} (${least} needed)`,
+      ...run.lanes.map((lane) => String(lane.hits.get(name) ?? 0)),
+    ]),
+  ]);
   const answer =
     verdict.void.length > 0
       ? `The run proves nothing, too few real faults: ${verdict.void.join('; ')}.`
@@ -121,8 +126,8 @@ function verdictText({ verdict, results, run }: Report): string {
     '',
     summaryText(results),
     '',
-    `Longest outage of the server: ${Math.round(run.chronicle.longestOutageMs)} ms. Single requests broken:`,
-    ...hits,
+    `Longest outage of the server: ${figure(run.chronicle.longestOutageMs)} ms. Single requests broken:`,
+    hits,
     '',
     'What @outlast has to keep:',
     ...checks,

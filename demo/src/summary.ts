@@ -1,3 +1,4 @@
+import { columns, figure } from './text.js';
 import type { LaneResult } from './verdict.js';
 
 /** A row of the verdict table: one cell a lane. */
@@ -37,29 +38,9 @@ export function summarise(results: readonly LaneResult[]): SummaryRow[] {
   ];
 }
 
-/** A whole number as people read it. */
-export function figure(value: number): string {
-  return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ' ');
-}
-
 /** The summary for a terminal. */
 export function summaryText(results: readonly LaneResult[]): string {
   const table = summarise(results);
   const titles = results.map(({ lane }) => lane.title);
   return columns([['', ...titles], ...table.map(({ label, cells }) => [label, ...cells])]);
-}
-
-/** Lines in columns, the first to the left, the others to the right. */
-export function columns(lines: readonly (readonly string[])[]): string {
-  const widths = (lines[0] ?? []).map((_, n) =>
-    Math.max(...lines.map((line) => (line[n] ?? '').length)),
-  );
-  return lines
-    .map((line) =>
-      line
-        .map((cell, n) => (n === 0 ? cell.padEnd(widths[n] ?? 0) : cell.padStart(widths[n] ?? 0)))
-        .join('   ')
-        .trimEnd(),
-    )
-    .join('\n');
 }

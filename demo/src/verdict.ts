@@ -1,5 +1,6 @@
 import type { Audit } from './audit.js';
 import type { Drill, Lane } from './drill.js';
+import { figure } from './text.js';
 
 /** How much longer than the server's outage nobody's work may stand still, ms. */
 const GRACE_MS = 250;
@@ -63,7 +64,7 @@ function promised(drill: Drill, { lane, audit }: LaneResult): Check[] {
   const reads = {
     what: 'Reads: no error',
     held: ok > 0 && failed + unknown === 0,
-    seen: `${ok} ok, ${failed + unknown} errors`,
+    seen: `${figure(ok)} ok, ${failed + unknown} errors`,
   };
   const writes = drill.promises.map(({ way, mayBeUnknown }) => {
     const found = audit.ways.find((one) => one.way === way);
@@ -73,7 +74,7 @@ function promised(drill: Drill, { lane, audit }: LaneResult): Check[] {
         ? `${capital(way)}: no error but “outcome unknown”`
         : `${capital(way)}: no error at all`,
       held: ok > 0 && failed + pending === 0 && (mayBeUnknown || unknown === 0),
-      seen: `${ok} ok, ${unknown} unknown, ${failed} failed${pending > 0 ? `, ${pending} never settled` : ''}`,
+      seen: `${figure(ok)} ok, ${unknown} unknown, ${failed} failed${pending > 0 ? `, ${pending} never settled` : ''}`,
     };
   });
   return [reads, ...writes];
@@ -97,7 +98,7 @@ function rows({ audit }: LaneResult): Check[] {
     {
       what: 'The ledger adds up: applied = acknowledged + unknown that are there',
       held: audit.addsUp && audit.strangers === 0 && present === ok + unknownApplied,
-      seen: `${present} = ${ok} + ${unknownApplied} (of ${unknown} unknown)`,
+      seen: `${figure(present)} = ${figure(ok)} + ${unknownApplied} (of ${unknown} unknown)`,
     },
   ];
 }
@@ -106,7 +107,7 @@ function gap({ ledger }: Lane, longestOutageMs: number): Check {
   return {
     what: `Longest gap between two successes ≤ longest outage + ${GRACE_MS} ms`,
     held: ledger.longestGap.ms <= longestOutageMs + GRACE_MS,
-    seen: `${Math.round(ledger.longestGap.ms)} ms; outage ${Math.round(longestOutageMs)} ms`,
+    seen: `${figure(ledger.longestGap.ms)} ms; outage ${figure(longestOutageMs)} ms`,
   };
 }
 

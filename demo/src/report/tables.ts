@@ -1,6 +1,7 @@
 import type { Audit } from '../audit.js';
 import type { Lane } from '../drill.js';
-import { figure, summarise } from '../summary.js';
+import { summarise } from '../summary.js';
+import { figure } from '../text.js';
 import type { LaneResult } from '../verdict.js';
 import { escapeHtml } from './escape.js';
 import type { Report } from './report.js';

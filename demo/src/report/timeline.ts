@@ -1,11 +1,12 @@
 import type { FaultEvent } from '../chronicle.js';
 import { BIN_MS, type Bin } from '../ledger.js';
+import { figure } from '../text.js';
 import type { LaneResult } from '../verdict.js';
 import { escapeHtml } from './escape.js';
 import { faultLayer, labelRows } from './timeline-faults.js';
 
 const WIDTH = 1120;
-const TITLE = 22;
+const TITLE = 28;
 const BAND = 72;
 const STRIP = 13;
 const PANEL: number = TITLE + BAND + 3 * STRIP + 14;
@@ -37,7 +38,7 @@ function panel(
   const { bins, totals } = lane.ledger;
   const floor = top + TITLE + BAND;
   const row = (n: number): number => floor + 3 + n * STRIP;
-  const caption = `${totals.ok} acknowledged, ${totals.failed + totals.unknown} errors, ${audit.total.doubled} doubled`;
+  const caption = `${figure(totals.ok)} acknowledged, ${figure(totals.failed + totals.unknown)} errors, ${audit.total.doubled} doubled`;
   return [
     `<text class="name" x="0" y="${top + 15}">${escapeHtml(lane.title)}</text>`,
     `<text class="soft" x="${WIDTH}" y="${top + 15}" text-anchor="end">${escapeHtml(caption)}</text>`,
@@ -89,6 +90,7 @@ function axis(totalMs: number, x: (ms: number) => number, y: number): string {
   const marks: string[] = [];
   for (let second = 0; second * 1_000 < totalMs; second += step) {
     const at = x(second * 1_000);
+    if (at > WIDTH - 30) break;
     marks.push(`<text class="soft" x="${at}" y="${y + 15}">${second} s</text>`);
   }
   return marks.join('\n');

@@ -65,7 +65,7 @@ export class OptionError extends OutlastError {
 
   constructor(option: string, problem: string) {
     super('OUTLAST_OPTION', `${option} ${problem}`);
-    this.option = option;
+    this.option = redact(option);
   }
 }
 

@@ -36,11 +36,16 @@ export const callable: Check = (value) => (typeof value === 'function' ? undefin
 export const nonEmptyText: Check = (value) =>
   typeof value === 'string' && value.length > 0 ? undefined : 'a text that is not empty';
 
+/** By shape, for a signal of another realm is as good. */
 export const abortSignal: Check = (value) =>
-  // By shape, for a signal of another realm is as good.
-  typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
+  hasMethods(value, ['addEventListener', 'removeEventListener']) && 'aborted' in (value as object)
     ? undefined
     : 'an AbortSignal';
+
+export function hasMethods(value: unknown, names: readonly string[]): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function');
+}
 
 /**
  * Checks an options object: every key known, every value valid. Keys whose value is `undefined` count

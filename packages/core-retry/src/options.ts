@@ -12,6 +12,7 @@ import {
   duration,
   flag,
   fraction,
+  hasMethods,
   type Known,
   nonEmptyText,
   wholeNumber,
@@ -91,7 +92,7 @@ const isJitter: Check = (value) =>
     : "a ratio from 0 to 1, true, false, 'full', 'equal' or 'decorrelated'";
 
 const isClock: Check = (value) =>
-  typeof value === 'object' && value !== null && 'now' in value && 'setTimeout' in value
+  hasMethods(value, ['now', 'wallNow', 'setTimeout'])
     ? undefined
     : 'a Clock: { now, wallNow, setTimeout }';
 

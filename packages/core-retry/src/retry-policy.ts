@@ -80,7 +80,7 @@ export class RetryPolicy {
     });
   }
 
-  /** A function of the same signature that is retried; keeps `this`. */
+  /** A function of the same signature and name that is retried; keeps `this`. */
   wrap<This, Args extends unknown[], R>(
     fn: (this: This, ...args: Args) => R | PromiseLike<R>,
     call?: CallOptions<R>,
@@ -88,9 +88,10 @@ export class RetryPolicy {
     const policy = this;
     const named = call?.operation === undefined && this.settings.operation === undefined && fn.name;
     const options = named ? { ...call, operation: fn.name } : call;
-    return function (this: This, ...args: Args): Promise<R> {
+    const wrapped = function (this: This, ...args: Args): Promise<R> {
       return policy.execute(() => fn.apply(this, args), options);
     };
+    return Object.defineProperty(wrapped, 'name', { value: fn.name, configurable: true });
   }
 
   /**

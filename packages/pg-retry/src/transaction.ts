@@ -1,13 +1,12 @@
 import { OptionError } from '@outlast/core-retry';
 import type driver from 'pg';
 import type { QueryResult } from 'pg';
-import { isFatal, isServerError } from './classify.js';
-import { analyse } from './statement.js';
+import { classifyPg, isFatal, isServerError } from './classify.js';
 import { textOf } from './statement-outcome.js';
+import { controlsTransaction } from './transaction-control.js';
 
 // The server has rolled the whole transaction back: nothing that follows may run outside of it.
 const ROLLED_BACK = new Set(['40001', '40P01']);
-const ENDS = new Set(['begin', 'commit', 'rollback', 'prepare-transaction']);
 
 /** What a transaction callback is told beside its {@link Transaction}. */
 export interface TransactionContext {
@@ -60,10 +59,12 @@ export class Transaction {
   note(error: unknown): void {
     this.#seen ??= new Set();
     this.#seen.add(error);
-    const lost = !isServerError(error) || isFatal(error);
+    const answered = isServerError(error);
+    // What the driver itself refuses (a value that it cannot send) leaves the connection as it was.
+    const lost = answered ? isFatal(error) : classifyPg(error, 'sent').transient;
     const code = (error as { code?: string } | null)?.code ?? '';
     if (lost || ROLLED_BACK.has(code)) this.#poison ??= { error };
-    else this.#aborting ??= error;
+    else if (answered) this.#aborting ??= error;
   }
 
   /** A savepoint: rolled back if `fn` throws, and the transaction goes on. */
@@ -130,8 +131,7 @@ export class Transaction {
     if (this.#ended) {
       return new OptionError('tx.query()', 'was called after its transaction had ended.');
     }
-    const { kind } = analyse(textOf(config));
-    return ENDS.has(kind)
+    return controlsTransaction(textOf(config))
       ? new OptionError(
           'tx.query()',
           'must not begin or end the transaction: return or throw instead.',

@@ -18,6 +18,8 @@ describe.skipIf(lab.reason)(`a write ${lab.reason}`, () => {
     await pool.query('select 1');
     lab.proxy.refuse();
     lab.proxy.cutAll();
+    // Before the pool has noticed, the write would go out on the dead connection, and be unknown.
+    await waitFor(() => pool.totalCount === 0, { what: 'the pool to notice' });
     const pending = pool.query(`insert into ${table} values ('a')`);
     await waitFor(() => pool.waitingCount === 1, { what: 'the write to wait' });
     await lab.proxy.accept();
