@@ -12,7 +12,7 @@ export interface Facts {
 }
 
 /** The writes of one way: what the application was told, and what the database holds. */
-export interface WayAudit {
+interface WayAudit {
   readonly way: string;
   ok: number;
   failed: number;
@@ -45,7 +45,7 @@ export interface Audit {
 }
 
 /** Moments in ms since the run began. */
-export interface Marks {
+interface Marks {
   readonly doubled: number[];
   readonly failedApplied: number[];
 }

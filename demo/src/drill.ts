@@ -24,7 +24,7 @@ export interface Quota {
 }
 
 /** What ours has to keep, way by way. */
-export interface WayPromise {
+interface WayPromise {
   readonly way: string;
   /** Whether "nobody knows what became of it" is an answer that this way may give. */
   readonly mayBeUnknown: boolean;
@@ -43,7 +43,7 @@ export interface Run {
 }
 
 /** A named text that the report quotes. */
-export interface Quote {
+interface Quote {
   readonly title: string;
   readonly text: string;
 }

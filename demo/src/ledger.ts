@@ -1,5 +1,5 @@
 /** `pending`: it never settled. `failed`: an error that says, or lets one believe, that nothing was done. */
-export type Outcome = 'pending' | 'ok' | 'failed' | 'unknown';
+type Outcome = 'pending' | 'ok' | 'failed' | 'unknown';
 
 /** What an operation would leave behind in the database. */
 export interface Trace {

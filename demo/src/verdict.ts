@@ -12,7 +12,7 @@ export interface LaneResult {
 }
 
 /** One thing that ours has to keep. */
-export interface Check {
+interface Check {
   readonly what: string;
   readonly held: boolean;
   /** The figures. */

@@ -132,9 +132,14 @@ export class Emitter {
 /** A hook that throws, or rejects, changes nothing. */
 export function callHook<A>(hook: (argument: A) => unknown, argument: A): void {
   try {
-    const result = hook(argument);
-    if (result instanceof Promise) result.catch(() => {});
+    quiet(hook(argument));
   } catch {
     // The caller's operation is not the place to report a listener's bug.
   }
+}
+
+/** What a function of the caller's returned; if that is a promise, its rejection is nobody's. */
+export function quiet<T>(result: T): T {
+  if (result instanceof Promise) result.catch(() => {});
+  return result;
 }

@@ -2,7 +2,7 @@ import { AttemptState } from './attempt.js';
 import { backoffDelay } from './backoff.js';
 import type { CallOptions, Resolution } from './call.js';
 import type { ClosedError } from './errors.js';
-import { callHook, type Emitter, type RetryEvent } from './events.js';
+import { callHook, type Emitter, quiet, type RetryEvent } from './events.js';
 import type { Failure } from './failure.js';
 import { type FailedAttempt, innerMark, mark, type Reason, type RetryInfo } from './marks.js';
 import type { Settings } from './options.js';
@@ -145,10 +145,16 @@ export class Operation<T> {
       outcome: inner?.outcome ?? (neverSent(attempt) ? 'not-applied' : 'unknown'),
     };
     try {
-      const told = (call.classify ?? settings.classify)(error, attempt.phase);
+      // Called on its owner, never taken off it: a connector's call is an object with a state of its own.
+      const told = quiet(
+        call.classify === undefined
+          ? settings.classify(error, attempt.phase)
+          : call.classify(error, attempt.phase),
+      );
       const transient = settings.retryIf === undefined ? told.transient : false;
       failure = { ...told, transient, outcome: inner?.outcome ?? told.outcome };
-      if (settings.retryIf?.(error, attempt) === true) failure = { ...failure, transient: true };
+      const again = quiet(settings.retryIf?.(error, attempt)) === true;
+      if (again) failure = { ...failure, transient: true };
     } catch {
       // The original error surfaces, not that of the function.
     }
@@ -160,7 +166,7 @@ export class Operation<T> {
     const { attempt, call } = this;
     if (!this.running || neverSent(attempt)) return false;
     try {
-      return call.classify?.(reason, attempt.phase).outcome !== 'not-applied';
+      return quiet(call.classify?.(reason, attempt.phase))?.outcome !== 'not-applied';
     } catch {
       return true;
     }
@@ -225,7 +231,7 @@ export class Operation<T> {
     }
     let own: number | undefined;
     try {
-      own = settings.delayMs?.(failure, attempt);
+      own = quiet(settings.delayMs?.(failure, attempt));
     } catch {
       own = undefined;
     }

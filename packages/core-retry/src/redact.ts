@@ -13,7 +13,7 @@ const RULES: readonly (readonly [RegExp, string])[] = [
   [/\b(password)(\s+)'(?:[^']|'')*'/gi, "$1$2'***'"],
 ];
 
-const SCHEME_AND_USER = /(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*:\/\/[^:/?#]*:/i;
+const SCHEME_AND_USER = /(?<![a-z0-9+.-])[a-z0-9+.-]+:\/\/[^:/?#]*:/i;
 
 /**
  * Takes credentials out of a text that we are about to print: URLs, headers, queries, SQL. In time that
@@ -30,7 +30,5 @@ function withoutPassword(word: string): string {
   const end = word.lastIndexOf('@');
   if (end < 0) return word;
   const start = SCHEME_AND_USER.exec(word.slice(0, end));
-  return start === null
-    ? word
-    : `${word.slice(0, start.index)}${start[0]}***${word.slice(end)}`;
+  return start === null ? word : `${word.slice(0, start.index)}${start[0]}***${word.slice(end)}`;
 }

@@ -3,7 +3,7 @@ import {
   type CallOptions,
   type PolicyEvent,
   RetryBudget,
-  RetryPolicy,
+  type RetryPolicy,
   retryInfo,
 } from '@outlast/core-retry';
 import { onAbort } from '@outlast/core-retry/connector';
@@ -38,7 +38,9 @@ describe('abort', () => {
     const work = failTimes(0, 'v');
     await rejection(policy.execute(work, { signal: AbortSignal.abort(reason) }));
     expect([work.calls, clock.pending]).toEqual([0, 0]);
-    await rejection(policy.execute(work, { signal: AbortSignal.abort(reason), totalTimeoutMs: 50 }));
+    await rejection(
+      policy.execute(work, { signal: AbortSignal.abort(reason), totalTimeoutMs: 50 }),
+    );
     expect([work.calls, clock.pending]).toEqual([0, 0]);
   });
 
@@ -136,7 +138,10 @@ describe('abort', () => {
     const error = new Error('fresh reason');
     const options: CallOptions<string> = {
       signal: controller.signal,
-      resolve: () => new Promise((done) => { answer = done; }),
+      resolve: () =>
+        new Promise((done) => {
+          answer = done;
+        }),
     };
     const end = rejection(policy.execute(work, options));
     await turn();
@@ -154,7 +159,10 @@ describe('abort', () => {
     const { policy, delays } = { ...bench({ clock, budget, attemptTimeoutMs: 100 }) };
     const controller = new AbortController();
     let stopped: () => void = () => {};
-    const stop = () => new Promise<void>((resolve) => { stopped = resolve; });
+    const stop = () =>
+      new Promise<void>((resolve) => {
+        stopped = resolve;
+      });
     const { work, signals } = hanging();
     const end = rejection(policy.execute(work, { stop, signal: controller.signal }));
     await clock.advance(100);
@@ -289,7 +297,10 @@ describe('the outcome of an attempt that is aborted', () => {
     expect(await sent).toBe(error);
     const copy = await unsent;
     expect(copy).toMatchObject({ name: 'AbortError', message: 'gone', cause: error });
-    expect([retryInfo(error)?.outcome, retryInfo(copy)?.outcome]).toEqual(['unknown', 'not-applied']);
+    expect([retryInfo(error)?.outcome, retryInfo(copy)?.outcome]).toEqual([
+      'unknown',
+      'not-applied',
+    ]);
   });
 });
 
@@ -338,7 +349,9 @@ describe('3.18 listeners', () => {
     const { policy } = bench();
     const controller = new AbortController();
     const { signal } = controller;
-    const ends = Array.from({ length: 50 }, () => rejection(policy.execute(hanging().work, { signal })));
+    const ends = Array.from({ length: 50 }, () =>
+      rejection(policy.execute(hanging().work, { signal })),
+    );
     controller.abort(reason);
     expect(await Promise.all(ends)).toEqual(Array(50).fill(reason));
     expect(listeners(signal)).toBe(0);
@@ -384,33 +397,61 @@ describe('3.18 listeners', () => {
 describe('3.2 a function of the caller that aborts', () => {
   type Options = ConstructorParameters<typeof RetryPolicy>[0];
   const cases: [string, (abort: () => void) => Options & CallOptions<string>][] = [
-    ['classify', (abort) => ({
-      classify: () => {
-        abort();
-        return { category: 'network', transient: true, outcome: 'not-applied' };
-      },
-    })],
-    ['retryIf', (abort) => ({ retryIf: () => { abort(); return true; } })],
-    ['delayMs', (abort) => ({ delayMs: () => { abort(); return 5; } })],
+    [
+      'classify',
+      (abort) => ({
+        classify: () => {
+          abort();
+          return { category: 'network', transient: true, outcome: 'not-applied' };
+        },
+      }),
+    ],
+    [
+      'retryIf',
+      (abort) => ({
+        retryIf: () => {
+          abort();
+          return true;
+        },
+      }),
+    ],
+    [
+      'delayMs',
+      (abort) => ({
+        delayMs: () => {
+          abort();
+          return 5;
+        },
+      }),
+    ],
     ['onRetry', (abort) => ({ onRetry: abort })],
-    ['resolve', (abort) => ({
-      idempotent: false,
-      resolve: () => { abort(); return { outcome: 'not-applied' }; },
-    })],
+    [
+      'resolve',
+      (abort) => ({
+        idempotent: false,
+        resolve: () => {
+          abort();
+          return { outcome: 'not-applied' };
+        },
+      }),
+    ],
   ];
-  it.each(cases)('3.2 in %s: settles, sleeps no more and never calls again', async (_name, make) => {
-    const { clock, policy } = bench();
-    const controller = new AbortController();
-    const { signal } = controller;
-    const work = failTimes([coded(RESET)], 'v');
-    const options = make(() => controller.abort(reason));
-    const end = rejection(policy.execute(work, { signal, ...options } as CallOptions<string>));
-    expect(await end).toBe(reason);
-    await turn();
-    expect([clock.pending, listeners(signal)]).toEqual([0, 0]);
-    await clock.advance(100_000);
-    expect(work.calls).toBe(1);
-  });
+  it.each(cases)(
+    '3.2 in %s: settles, sleeps no more and never calls again',
+    async (_name, make) => {
+      const { clock, policy } = bench();
+      const controller = new AbortController();
+      const { signal } = controller;
+      const work = failTimes([coded(RESET)], 'v');
+      const options = make(() => controller.abort(reason));
+      const end = rejection(policy.execute(work, { signal, ...options } as CallOptions<string>));
+      expect(await end).toBe(reason);
+      await turn();
+      expect([clock.pending, listeners(signal)]).toEqual([0, 0]);
+      await clock.advance(100_000);
+      expect(work.calls).toBe(1);
+    },
+  );
 
   it.each([1, 2])('3.2 in a listener, before attempt %d: that is not called', async (number) => {
     const { clock, policy } = bench();

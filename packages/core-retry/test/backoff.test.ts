@@ -50,7 +50,12 @@ describe('backoff', () => {
     ['equal, high', { jitter: 'equal' }, 1, [100, 200, 400, 800, 1000, 1000]],
     ['decorrelated, low', { jitter: 'decorrelated' }, 0, [100, 100, 100, 100, 100, 100]],
     ['decorrelated, high', { jitter: 'decorrelated' }, 1, [200, 400, 800, 1000, 1000, 1000]],
-    ['decorrelated ×3', { jitter: 'decorrelated', backoffFactor: 3 }, 0.5, [200, 350, 550, 550, 550, 550]],
+    [
+      'decorrelated ×3',
+      { jitter: 'decorrelated', backoffFactor: 3 },
+      0.5,
+      [200, 350, 550, 550, 550, 550],
+    ],
   ])('3.8 jitter %s', (_name, options, random, delays) => {
     expect(sequence({ ...plain, ...options }, 6, () => random)).toEqual(delays);
   });
@@ -65,12 +70,23 @@ describe('backoff', () => {
 
   it('3.6 no NaN and no Infinity, within [0, maxDelayMs], for any options, attempt and random', () => {
     fc.assert(
-      fc.property(anyOptions, anyRetry, fc.double({ min: 0, max: Number.MAX_VALUE }), anyRandom, (options, retry, previous, r) => {
-        const delay = backoffDelay(options, retry, Number.isNaN(previous) ? 0 : previous, () => r);
-        expect(Number.isFinite(delay)).toBe(true);
-        expect(delay).toBeGreaterThanOrEqual(0);
-        expect(delay).toBeLessThanOrEqual(options.maxDelayMs);
-      }),
+      fc.property(
+        anyOptions,
+        anyRetry,
+        fc.double({ min: 0, max: Number.MAX_VALUE }),
+        anyRandom,
+        (options, retry, previous, r) => {
+          const delay = backoffDelay(
+            options,
+            retry,
+            Number.isNaN(previous) ? 0 : previous,
+            () => r,
+          );
+          expect(Number.isFinite(delay)).toBe(true);
+          expect(delay).toBeGreaterThanOrEqual(0);
+          expect(delay).toBeLessThanOrEqual(options.maxDelayMs);
+        },
+      ),
       { numRuns: 2000 },
     );
   });

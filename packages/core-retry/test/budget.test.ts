@@ -178,7 +178,13 @@ describe('a policy with a budget', () => {
   });
 
   const free: [string, () => never, Failure['category']][] = [
-    ['contention (the server rolled back)', () => { throw coded('40001'); }, 'contention'],
+    [
+      'contention (the server rolled back)',
+      () => {
+        throw coded('40001');
+      },
+      'contention',
+    ],
   ];
   it.each(free)('3.24 %s does not draw', async (_name, work, category) => {
     const { clock, budget, policy, events } = poor(0, {

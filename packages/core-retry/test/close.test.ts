@@ -44,7 +44,11 @@ describe('close()', () => {
     const { policy } = bench();
     policy.close();
     const work = vi.fn(async () => 'v');
-    for (const call of [undefined, { totalTimeoutMs: 5 }, { signal: new AbortController().signal }]) {
+    for (const call of [
+      undefined,
+      { totalTimeoutMs: 5 },
+      { signal: new AbortController().signal },
+    ]) {
       expect(isClosedError(await rejection(policy.execute(work, call)))).toBe(true);
     }
     expect(work).not.toHaveBeenCalled();
@@ -54,7 +58,12 @@ describe('close()', () => {
     for (const options of [{}, { totalTimeoutMs: 60_000 }]) {
       const { policy, clock } = bench(options);
       let answer: (value: string) => void = () => {};
-      const end = policy.execute(() => new Promise<string>((resolve) => { answer = resolve; }));
+      const end = policy.execute(
+        () =>
+          new Promise<string>((resolve) => {
+            answer = resolve;
+          }),
+      );
       await turn();
       policy.close();
       answer('value');
@@ -67,7 +76,12 @@ describe('close()', () => {
   it('an attempt under way that fails is not tried again; its own error surfaces, as closed', async () => {
     const { clock, policy } = bench();
     let refuse: (error: Error) => void = () => {};
-    const work = vi.fn(() => new Promise<string>((_, reject) => { refuse = reject; }));
+    const work = vi.fn(
+      () =>
+        new Promise<string>((_, reject) => {
+          refuse = reject;
+        }),
+    );
     const end = rejection(policy.execute(work));
     await turn();
     policy.close();
@@ -88,14 +102,17 @@ describe('close()', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it.each([0, 1000])('in onRetry, before a delay of %d: nothing is called again', async (baseDelayMs) => {
-    const { clock, policy } = bench({ baseDelayMs, onRetry: () => policy.close() });
-    const work = failTimes(5, 'v');
-    const end = rejection(policy.execute(work));
-    await clock.advance(0);
-    expect(retryInfo(await end)?.reason).toBe('closed');
-    expect([work.calls, clock.pending]).toEqual([1, 0]);
-  });
+  it.each([0, 1000])(
+    'in onRetry, before a delay of %d: nothing is called again',
+    async (baseDelayMs) => {
+      const { clock, policy } = bench({ baseDelayMs, onRetry: () => policy.close() });
+      const work = failTimes(5, 'v');
+      const end = rejection(policy.execute(work));
+      await clock.advance(0);
+      expect(retryInfo(await end)?.reason).toBe('closed');
+      expect([work.calls, clock.pending]).toEqual([1, 0]);
+    },
+  );
 
   it('is no failure to listeners, and may be called twice', async () => {
     const { policy } = bench();

@@ -33,7 +33,10 @@ describe('the options of a connector', () => {
 
   it('undefined in code counts as not given', () => {
     const env = { PG_RETRY_MAX_ATTEMPTS: '7' };
-    const options = { maxAttempts: undefined, waitMs: undefined } as unknown as ConnectorRetryOptions;
+    const options = {
+      maxAttempts: undefined,
+      waitMs: undefined,
+    } as unknown as ConnectorRetryOptions;
     expect(made(options, env).retry.maxAttempts).toBe(7);
     expect(made(options).waitMs).toBe(30_000);
   });
@@ -43,12 +46,15 @@ describe('the options of a connector', () => {
     [2, 1000],
     [4, 1000 + 2000 + 4000],
     [8, 1000 + 2000 + 4000 + 8000 + 16_000 + 30_000 + 30_000],
-  ])('with maxAttempts %d given, patience is what that schedule would have slept: %d', (n, waitMs) => {
-    expect(made({ maxAttempts: n, jitter: 'full' }).waitMs).toBe(waitMs);
-    expect(made({}, { PG_RETRY_MAX_ATTEMPTS: String(n) }).waitMs).toBe(waitMs);
-    expect(made({ maxAttempts: n, waitMs: 77 }).waitMs).toBe(77);
-    expect(made({ maxAttempts: n }, { PG_RETRY_WAIT: '3' }).waitMs).toBe(3000);
-  });
+  ])(
+    'with maxAttempts %d given, patience is what that schedule would have slept: %d',
+    (n, waitMs) => {
+      expect(made({ maxAttempts: n, jitter: 'full' }).waitMs).toBe(waitMs);
+      expect(made({}, { PG_RETRY_MAX_ATTEMPTS: String(n) }).waitMs).toBe(waitMs);
+      expect(made({ maxAttempts: n, waitMs: 77 }).waitMs).toBe(77);
+      expect(made({ maxAttempts: n }, { PG_RETRY_WAIT: '3' }).waitMs).toBe(3000);
+    },
+  );
 
   it('that schedule takes its figures from wherever they come', () => {
     expect(made({ maxAttempts: 3, baseDelayMs: 10 }).waitMs).toBe(30);

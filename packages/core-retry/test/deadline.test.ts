@@ -3,8 +3,8 @@ import {
   DeadlineExceededError,
   isAttemptTimeoutError,
   isDeadlineExceededError,
-  retryInfo,
   RetryPolicy,
+  retryInfo,
 } from '@outlast/core-retry';
 import { failTimes, ManualClock } from '@outlast/core-retry/testing';
 import { describe, expect, it, vi } from 'vitest';
@@ -108,20 +108,23 @@ describe('totalTimeoutMs', () => {
   it.each([
     [1000, 200, 200],
     [200, 1000, 200],
-  ])('of the policy (%d) and the call (%d) the shorter counts', async (ofPolicy, ofCall, shorter) => {
-    for (const narrowed of [{}, { baseDelayMs: 5 }]) {
-      const { clock, policy } = bench({ totalTimeoutMs: ofPolicy });
-      const end = rejection(
-        policy.execute(hanging().work, { totalTimeoutMs: ofCall, ...narrowed }),
-      );
-      const state = watch(end);
-      await clock.advance(shorter - 1);
-      expect(state.settled).toBe(false);
-      await clock.advance(1);
-      expect(String(await end)).toContain(`${shorter} ms`);
-      expect(clock.pending).toBe(0);
-    }
-  });
+  ])(
+    'of the policy (%d) and the call (%d) the shorter counts',
+    async (ofPolicy, ofCall, shorter) => {
+      for (const narrowed of [{}, { baseDelayMs: 5 }]) {
+        const { clock, policy } = bench({ totalTimeoutMs: ofPolicy });
+        const end = rejection(
+          policy.execute(hanging().work, { totalTimeoutMs: ofCall, ...narrowed }),
+        );
+        const state = watch(end);
+        await clock.advance(shorter - 1);
+        expect(state.settled).toBe(false);
+        await clock.advance(1);
+        expect(String(await end)).toContain(`${shorter} ms`);
+        expect(clock.pending).toBe(0);
+      }
+    },
+  );
 
   it('of a call bounds a policy without one', async () => {
     const { clock, policy } = bench();
@@ -133,7 +136,10 @@ describe('totalTimeoutMs', () => {
   it('a result in time is not waited for any longer, and one too late is dropped', async () => {
     const { clock, policy } = bench({ totalTimeoutMs: 100 });
     let answer: (value: string) => void = () => {};
-    const work = () => new Promise<string>((resolve) => { answer = resolve; });
+    const work = () =>
+      new Promise<string>((resolve) => {
+        answer = resolve;
+      });
     const inTime = policy.execute(work);
     await clock.advance(99);
     answer('in time');
@@ -151,7 +157,9 @@ describe('totalTimeoutMs', () => {
     let calls = 0;
     const work = () => {
       calls += 1;
-      return new Promise<string>((_, reject) => { refuse = reject; });
+      return new Promise<string>((_, reject) => {
+        refuse = reject;
+      });
     };
     const end = rejection(policy.execute(work));
     await clock.advance(100);
@@ -225,10 +233,12 @@ describe('thousands of deadlines', () => {
     const ended: [number, number][] = [];
     for (let i = 0; i < 10; i++) {
       const slow = i % 2 === 0;
-      policy.execute(() => (slow ? new Promise(() => {}) : Promise.resolve())).then(
-        () => {},
-        () => ended.push([i, clock.now()]),
-      );
+      policy
+        .execute(() => (slow ? new Promise(() => {}) : Promise.resolve()))
+        .then(
+          () => {},
+          () => ended.push([i, clock.now()]),
+        );
       await clock.advance(10);
     }
     await clock.advance(5000);
@@ -273,7 +283,10 @@ describe('the queue of deadlines', () => {
     [[0, 1], [3]],
     [[2, 1], [1]],
     [[0, 1, 2], []],
-    [[1, 1], [1, 3]],
+    [
+      [1, 1],
+      [1, 3],
+    ],
   ])('without the items %j expires the rest, in order', async (removed, left) => {
     const clock = new ManualClock();
     const queue = new DeadlineQueue(clock);
@@ -345,7 +358,11 @@ describe('attemptTimeoutMs', () => {
     expect(delays).toEqual([1000, 2000]);
     expect(signals.map((signal) => signal.aborted)).toEqual([true, true, true]);
     expect(signals[2]?.reason).toBe(error);
-    expect(retryInfo(error)).toMatchObject({ reason: 'exhausted', outcome: 'unknown', attempts: 3 });
+    expect(retryInfo(error)).toMatchObject({
+      reason: 'exhausted',
+      outcome: 'unknown',
+      attempts: 3,
+    });
     expect(clock.pending).toBe(0);
   });
 
@@ -435,7 +452,9 @@ describe('attemptTimeoutMs', () => {
       {
         stop: (attempt) => {
           log.push(`stop ${attempt.number}`);
-          return new Promise<void>((resolve) => { stopped = resolve; });
+          return new Promise<void>((resolve) => {
+            stopped = resolve;
+          });
         },
       },
     );
@@ -448,7 +467,12 @@ describe('attemptTimeoutMs', () => {
   });
 
   it('3.14 a `stop` that throws or rejects changes nothing', async () => {
-    for (const stop of [() => { throw new Error('x'); }, () => Promise.reject(new Error('x'))]) {
+    for (const stop of [
+      () => {
+        throw new Error('x');
+      },
+      () => Promise.reject(new Error('x')),
+    ]) {
       const { clock, policy } = bench({ attemptTimeoutMs: 100 });
       let calls = 0;
       const work = () => (++calls === 1 ? new Promise<string>(() => {}) : 'v');
@@ -467,7 +491,10 @@ describe('attemptTimeoutMs', () => {
   it('a deadline during `stop` settles, and nothing more is tried or slept', async () => {
     const { clock, policy, delays } = bench({ attemptTimeoutMs: 100, totalTimeoutMs: 500 });
     let stopped: () => void = () => {};
-    const stop = () => new Promise<void>((resolve) => { stopped = resolve; });
+    const stop = () =>
+      new Promise<void>((resolve) => {
+        stopped = resolve;
+      });
     const { work, signals } = hanging();
     const end = rejection(policy.execute(work, { stop }));
     await clock.advance(500);

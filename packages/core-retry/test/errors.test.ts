@@ -5,8 +5,15 @@ type Guard = (error: unknown) => boolean;
 const cause = new Error('below');
 
 // Every error class of the package: how it is made, its code, its guard, and what its message must say.
-const TABLE: Readonly<Record<string, readonly [() => core.OutlastError, string, Guard | undefined, RegExp]>> = {
-  OutlastError: [() => new core.OutlastError('OUTLAST_X', 'text'), 'OUTLAST_X', undefined, /^text$/],
+const TABLE: Readonly<
+  Record<string, readonly [() => core.OutlastError, string, Guard | undefined, RegExp]>
+> = {
+  OutlastError: [
+    () => new core.OutlastError('OUTLAST_X', 'text'),
+    'OUTLAST_X',
+    undefined,
+    /^text$/,
+  ],
   DeadlineExceededError: [
     () => new core.DeadlineExceededError('pg.query', 500),
     'OUTLAST_DEADLINE_EXCEEDED',
@@ -45,7 +52,10 @@ const TABLE: Readonly<Record<string, readonly [() => core.OutlastError, string, 
   ],
 };
 
-const guards = Object.entries(core).filter(([name]) => /^is\w+Error$/.test(name)) as [string, Guard][];
+const guards = Object.entries(core).filter(([name]) => /^is\w+Error$/.test(name)) as [
+  string,
+  Guard,
+][];
 
 describe('our errors', () => {
   it('every class and every guard that is exported is in the table', () => {
@@ -80,7 +90,9 @@ describe('our errors', () => {
   });
 
   it('messages are redacted', () => {
-    expect(new core.OutcomeUnknownError('of postgres://u:hunter2@h/db').message).not.toContain('hunter2');
+    expect(new core.OutcomeUnknownError('of postgres://u:hunter2@h/db').message).not.toContain(
+      'hunter2',
+    );
   });
 
   it.each([null, undefined, 'text', 5, {}, new Error('x'), { code: 'OUTLAST_CLOSED' }])(

@@ -14,30 +14,47 @@ function record(policy: RetryPolicy): PolicyEvent[] {
 const wall = Date.UTC(2026, 0, 1);
 
 describe('events', () => {
-  it.each([{}, { totalTimeoutMs: 1e6 }])('3.15 come in order, frozen, with their fields (%j)', async (options) => {
-    const { clock, policy } = bench({ operation: 'op', ...options });
-    const events = record(policy);
-    const error = coded(RESET);
-    await clock.runUntilSettled(policy.execute(failTimes([error], 'v')));
-    const failure = { category: 'network', transient: true, outcome: 'unknown', code: RESET };
-    expect(events).toEqual([
-      { type: 'attempt', operation: 'op', at: wall, attempt: 1, maxAttempts: 3 },
-      { type: 'retry', operation: 'op', at: wall, attempt: 1, maxAttempts: 3, delayMs: 1000, failure, error },
-      { type: 'attempt', operation: 'op', at: wall + 1000, attempt: 2, maxAttempts: 3 },
-      { type: 'success', operation: 'op', at: wall + 1000, attempts: 2, elapsedMs: 1000 },
-    ]);
-    expect(events.every(Object.isFrozen)).toBe(true);
-    expect((events[1] as { error: unknown }).error).toBe(error);
-  });
+  it.each([{}, { totalTimeoutMs: 1e6 }])(
+    '3.15 come in order, frozen, with their fields (%j)',
+    async (options) => {
+      const { clock, policy } = bench({ operation: 'op', ...options });
+      const events = record(policy);
+      const error = coded(RESET);
+      await clock.runUntilSettled(policy.execute(failTimes([error], 'v')));
+      const failure = { category: 'network', transient: true, outcome: 'unknown', code: RESET };
+      expect(events).toEqual([
+        { type: 'attempt', operation: 'op', at: wall, attempt: 1, maxAttempts: 3 },
+        {
+          type: 'retry',
+          operation: 'op',
+          at: wall,
+          attempt: 1,
+          maxAttempts: 3,
+          delayMs: 1000,
+          failure,
+          error,
+        },
+        { type: 'attempt', operation: 'op', at: wall + 1000, attempt: 2, maxAttempts: 3 },
+        { type: 'success', operation: 'op', at: wall + 1000, attempts: 2, elapsedMs: 1000 },
+      ]);
+      expect(events.every(Object.isFrozen)).toBe(true);
+      expect((events[1] as { error: unknown }).error).toBe(error);
+    },
+  );
 
   it('of a failure: exhausted, and outcomeUnknown if it is', async () => {
-    for (const [code, unknown] of [[RESET, true], [REFUSED, false]] as const) {
+    for (const [code, unknown] of [
+      [RESET, true],
+      [REFUSED, false],
+    ] as const) {
       const { clock, policy } = bench({ maxAttempts: 2 });
       const events = record(policy);
       const errors = [coded(code), coded(code)];
       await clock.runUntilSettled(settled(policy.execute(failTimes(errors, 'v'))));
       const types = ['attempt', 'retry', 'attempt', 'exhausted'];
-      expect(events.map((event) => event.type)).toEqual(unknown ? [...types, 'outcomeUnknown'] : types);
+      expect(events.map((event) => event.type)).toEqual(
+        unknown ? [...types, 'outcomeUnknown'] : types,
+      );
       expect(events[3]).toMatchObject({
         attempts: 2,
         elapsedMs: 1000,
@@ -46,7 +63,8 @@ describe('events', () => {
         error: errors[1],
         failures: [{ attempt: 1, error: errors[0] }],
       });
-      if (unknown) expect(events[4]).toMatchObject({ attempts: 2, reason: 'exhausted', error: errors[1] });
+      if (unknown)
+        expect(events[4]).toMatchObject({ attempts: 2, reason: 'exhausted', error: errors[1] });
     }
   });
 
@@ -108,7 +126,12 @@ describe('events', () => {
   });
 
   it('3.14 an onRetry that throws or rejects changes nothing; it gets the frozen event', async () => {
-    for (const fail of [() => { throw new Error('x'); }, () => Promise.reject(new Error('x'))]) {
+    for (const fail of [
+      () => {
+        throw new Error('x');
+      },
+      () => Promise.reject(new Error('x')),
+    ]) {
       const seen: unknown[] = [];
       const { clock, policy } = bench({
         onRetry: (event) => {

@@ -75,7 +75,12 @@ describe('system codes', () => {
 
   describe.each(Object.entries(CODES))('%s', (code, [category, transient, outcome]) => {
     it.each(['sent', 'commit'] as const)('in phase %s', (phase) => {
-      expect(classifySystemError(coded(code), phase)).toEqual({ category, transient, outcome, code });
+      expect(classifySystemError(coded(code), phase)).toEqual({
+        category,
+        transient,
+        outcome,
+        code,
+      });
       expect(classifyError(coded(code), phase)).toEqual({ category, transient, outcome, code });
     });
 
@@ -206,7 +211,10 @@ describe('the classifier of a bare policy', () => {
         connect(1, '127.0.0.1').on('error', resolve);
       }, resolve);
     });
-    expect(classifyError(direct, 'sent')).toMatchObject({ transient: true, outcome: 'not-applied' });
+    expect(classifyError(direct, 'sent')).toMatchObject({
+      transient: true,
+      outcome: 'not-applied',
+    });
     // undici refuses port 1 itself ("bad port"), without a network cause: a bug of the caller.
     expect(classifyError(error, 'sent')).toMatchObject({ transient: false });
   });
@@ -225,10 +233,16 @@ describe('the classifier of a bare policy', () => {
   });
 
   it.each<[OutlastError, Partial<Failure>]>([
-    [new AttemptTimeoutError('op', 1, 5), { category: 'timeout', transient: true, outcome: 'unknown' }],
+    [
+      new AttemptTimeoutError('op', 1, 5),
+      { category: 'timeout', transient: true, outcome: 'unknown' },
+    ],
     [new DeadlineExceededError('op', 5), { category: 'timeout', transient: false }],
     [new ClosedError('It'), { category: 'cancelled', transient: false }],
-    [new OptionError('a', 'is b'), { category: 'invalid', transient: false, outcome: 'not-applied' }],
+    [
+      new OptionError('a', 'is b'),
+      { category: 'invalid', transient: false, outcome: 'not-applied' },
+    ],
     [new OutcomeUnknownError('x'), { transient: false, outcome: 'unknown' }],
     [new CommitOutcomeUnknownError('x'), { transient: false, outcome: 'unknown' }],
     [new OutlastError('OUTLAST_X', 'x'), { transient: false }],
@@ -268,8 +282,9 @@ describe('totality', () => {
 
   it('3.13 any value has a classification', () => {
     fc.assert(
-      fc.property(fc.anything({ withNullPrototype: true, withBigInt: true, withSparseArray: true }), (value) =>
-        expectFailure(value),
+      fc.property(
+        fc.anything({ withNullPrototype: true, withBigInt: true, withSparseArray: true }),
+        (value) => expectFailure(value),
       ),
     );
   });
@@ -283,7 +298,9 @@ describe('totality', () => {
     fc.assert(fc.property(shape, (fields) => expectFailure({ ...fields })));
     fc.assert(
       fc.property(shape, (fields) => {
-        expectFailure(Object.defineProperties(new TypeError('x'), Object.getOwnPropertyDescriptors(fields)));
+        expectFailure(
+          Object.defineProperties(new TypeError('x'), Object.getOwnPropertyDescriptors(fields)),
+        );
       }),
     );
   });
@@ -296,13 +313,19 @@ describe('totality', () => {
       throw new Error('trap');
     };
     expectFailure(new Proxy({}, { get: boom, has: boom, getPrototypeOf: boom, ownKeys: boom }));
-    const endless: object = new Proxy({}, {
-      get: (_target, key) => (key === 'length' ? 1 : key === 'name' ? 'TypeError' : endless),
-    });
+    const endless: object = new Proxy(
+      {},
+      {
+        get: (_target, key) => (key === 'length' ? 1 : key === 'name' ? 'TypeError' : endless),
+      },
+    );
     expectFailure(endless);
-    const wide: object = new Proxy({}, {
-      get: (_target, key) => (key === 'length' ? 2 ** 53 : endless),
-    });
+    const wide: object = new Proxy(
+      {},
+      {
+        get: (_target, key) => (key === 'length' ? 2 ** 53 : endless),
+      },
+    );
     expectFailure({ errors: wide });
     expectFailure({ errors: { length: Infinity } });
   });

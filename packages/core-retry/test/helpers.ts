@@ -1,4 +1,4 @@
-import { RetryPolicy, type RetryOptions } from '@outlast/core-retry';
+import { type RetryOptions, RetryPolicy } from '@outlast/core-retry';
 import { ManualClock, recordDelays } from '@outlast/core-retry/testing';
 
 export type Settled<T> =

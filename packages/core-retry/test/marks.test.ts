@@ -8,7 +8,11 @@ import { bench, coded, REFUSED, RESET, rejection, settled } from './helpers.js';
 const once = { maxAttempts: 1 } as const;
 
 /** Fails with the shared error, before or after it was sent. */
-function failWith(policy: RetryPolicy, error: unknown, phase: 'connect' | 'sent'): Promise<unknown> {
+function failWith(
+  policy: RetryPolicy,
+  error: unknown,
+  phase: 'connect' | 'sent',
+): Promise<unknown> {
   return rejection(
     policy.execute((attempt) => {
       attempt.phase = phase;
@@ -40,7 +44,10 @@ describe('a mark belongs to one operation', () => {
     expect(b).not.toBe(shared);
     expect(retryInfo(a)?.outcome).toBe(one);
     expect(retryInfo(b)?.outcome).toBe(two);
-    expect([isOutcomeUnknown(a), isOutcomeUnknown(b)]).toEqual([one === 'unknown', two === 'unknown']);
+    expect([isOutcomeUnknown(a), isOutcomeUnknown(b)]).toEqual([
+      one === 'unknown',
+      two === 'unknown',
+    ]);
   });
 
   it('with the same outcome the same object surfaces', async () => {
@@ -53,7 +60,10 @@ describe('a mark belongs to one operation', () => {
   it('of a hundred operations each knows its own outcome', async () => {
     const { policy } = bench(once);
     const shared = coded(RESET);
-    const phases = Array.from({ length: 100 }, (_, i) => (i % 3 === 0 ? 'sent' : 'connect') as 'sent');
+    const phases = Array.from(
+      { length: 100 },
+      (_, i) => (i % 3 === 0 ? 'sent' : 'connect') as 'sent',
+    );
     const errors = await Promise.all(phases.map((phase) => failWith(policy, shared, phase)));
     expect(errors.map(isOutcomeUnknown)).toEqual(phases.map((phase) => phase === 'sent'));
   });
@@ -79,7 +89,9 @@ describe('a mark belongs to one operation', () => {
   }
 
   it('the copy has prototype, own properties, stack and the original as its cause', () => {
-    const original = Object.assign(new DriverError('gone', { cause: 'an older cause' }), { code: '57P01' });
+    const original = Object.assign(new DriverError('gone', { cause: 'an older cause' }), {
+      code: '57P01',
+    });
     expect(DriverError.secretOf(original)).toBe(7);
     const copy = copyOf(original) as DriverError & { code: string; hidden: string };
     expect(copy).not.toBe(original);
@@ -167,11 +179,13 @@ describe('3.25 retries do not multiply across layers', () => {
   it('3.25 what exhausted an inner policy is not retried by the outer one: three calls, not nine', async () => {
     const { clock, inner, outer } = layers();
     const work = failTimes(100, 'v');
-    const error = await clock.runUntilSettled(
-      rejection(outer.execute(() => inner.execute(work))),
-    );
+    const error = await clock.runUntilSettled(rejection(outer.execute(() => inner.execute(work))));
     expect(work.calls).toBe(3);
-    expect(retryInfo(error)).toMatchObject({ operation: 'outer', attempts: 1, reason: 'exhausted' });
+    expect(retryInfo(error)).toMatchObject({
+      operation: 'outer',
+      attempts: 1,
+      reason: 'exhausted',
+    });
   });
 
   it('3.25 nor across three layers', async () => {
@@ -294,7 +308,11 @@ describe('two copies of the package', () => {
     const other = await secondCopy();
     const shared = coded(RESET);
     const a = await failWith(bench(once).policy, shared, 'sent');
-    const b = await failWith(new other.RetryPolicy(once) as unknown as RetryPolicy, shared, 'connect');
+    const b = await failWith(
+      new other.RetryPolicy(once) as unknown as RetryPolicy,
+      shared,
+      'connect',
+    );
     expect(a).toBe(shared);
     expect(b).not.toBe(shared);
     expect([isOutcomeUnknown(a), isOutcomeUnknown(b)]).toEqual([true, false]);

@@ -4,34 +4,57 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 const PREFIXES = ['PG_RETRY', 'DB_RETRY', 'DATABASE_RETRY'];
 
 // Variable, values with what they mean, values that are refused, and what is said to be valid.
-const TABLE: readonly (readonly [string, readonly (readonly [string, object])[], readonly string[], string])[] = [
+const TABLE: readonly (readonly [
+  string,
+  readonly (readonly [string, object])[],
+  readonly string[],
+  string,
+])[] = [
   [
     'MAX_ATTEMPTS',
-    [['1', { maxAttempts: 1 }], ['5', { maxAttempts: 5 }], [' 7 ', { maxAttempts: 7 }]],
+    [
+      ['1', { maxAttempts: 1 }],
+      ['5', { maxAttempts: 5 }],
+      [' 7 ', { maxAttempts: 7 }],
+    ],
     ['0', '-1', '1.5', 'three', 'Infinity', 'NaN', '1e3', '0x10', '9'.repeat(20)],
     'a whole number, 1 or more',
   ],
   [
     'BASE_DELAY',
-    [['0', { baseDelayMs: 0 }], ['0.5', { baseDelayMs: 500 }], ['.25', { baseDelayMs: 250 }], ['2', { baseDelayMs: 2000 }]],
+    [
+      ['0', { baseDelayMs: 0 }],
+      ['0.5', { baseDelayMs: 500 }],
+      ['.25', { baseDelayMs: 250 }],
+      ['2', { baseDelayMs: 2000 }],
+    ],
     ['-1', '1s', '1,5', 'Infinity', '1e3', '0x1'],
     'a number of seconds, 0 or more',
   ],
   [
     'MAX_DELAY',
-    [['30', { maxDelayMs: 30_000 }], ['0', { maxDelayMs: 0 }]],
+    [
+      ['30', { maxDelayMs: 30_000 }],
+      ['0', { maxDelayMs: 0 }],
+    ],
     ['-1', 'long', 'NaN'],
     'a number of seconds, 0 or more',
   ],
   [
     'WAIT',
-    [['0', { waitMs: 0 }], ['45', { waitMs: 45_000 }]],
+    [
+      ['0', { waitMs: 0 }],
+      ['45', { waitMs: 45_000 }],
+    ],
     ['-0.5', 'forever', 'Infinity'],
     'a number of seconds, 0 or more',
   ],
   [
     'BACKOFF_FACTOR',
-    [['1', { backoffFactor: 1 }], ['1.5', { backoffFactor: 1.5 }]],
+    [
+      ['1', { backoffFactor: 1 }],
+      ['1.5', { backoffFactor: 1.5 }],
+    ],
     ['0.5', '0', '-2', '1001', 'two'],
     'a number, from 1 to 1000',
   ],
@@ -54,7 +77,10 @@ const TABLE: readonly (readonly [string, readonly (readonly [string, object])[],
   ],
   [
     'ATTEMPT_TIMEOUT',
-    [['1.5', { attemptTimeoutMs: 1500 }], ['0.001', { attemptTimeoutMs: 1 }]],
+    [
+      ['1.5', { attemptTimeoutMs: 1500 }],
+      ['0.001', { attemptTimeoutMs: 1 }],
+    ],
     ['0', '-1', 'Infinity'],
     'a number of seconds, 0.001 or more',
   ],
@@ -152,7 +178,11 @@ describe('retryOptionsFromEnv', () => {
   });
 
   it('ENABLED=false overrides the other variables, of whatever prefix', () => {
-    const env = { PG_RETRY_MAX_ATTEMPTS: '9', PG_RETRY_WAIT: '60', DATABASE_RETRY_ENABLED: 'false' };
+    const env = {
+      PG_RETRY_MAX_ATTEMPTS: '9',
+      PG_RETRY_WAIT: '60',
+      DATABASE_RETRY_ENABLED: 'false',
+    };
     expect(retryOptionsFromEnv(PREFIXES, env)).toEqual({ maxAttempts: 1, waitMs: 0 });
   });
 

@@ -60,7 +60,15 @@ const ROWS: Readonly<Record<keyof RetryOptions, Row>> = {
   onRetry: callback,
   signal: {
     valid: [new AbortController().signal, AbortSignal.abort(), foreignSignal],
-    invalid: [{ aborted: false, addEventListener: fn }, new AbortController(), null, {}, true, 'signal', fn],
+    invalid: [
+      { aborted: false, addEventListener: fn },
+      new AbortController(),
+      null,
+      {},
+      true,
+      'signal',
+      fn,
+    ],
     says: 'an AbortSignal',
   },
   unref: flag,
@@ -71,7 +79,14 @@ const ROWS: Readonly<Record<keyof RetryOptions, Row>> = {
   },
   clock: {
     valid: [new ManualClock()],
-    invalid: [null, {}, Date, { now: fn, setTimeout: fn }, { now: 1, wallNow: 2, setTimeout: 3 }, 5],
+    invalid: [
+      null,
+      {},
+      Date,
+      { now: fn, setTimeout: fn },
+      { now: 1, wallNow: 2, setTimeout: 3 },
+      5,
+    ],
     says: 'a Clock: { now, wallNow, setTimeout }',
   },
   random: callback,
@@ -101,22 +116,27 @@ describe('the options of a policy', () => {
     const expected = name === 'budget' && value === false ? undefined : value;
     expect(policy.settings[name as keyof RetryOptions]).toBe(expected);
     const call = { clock: new ManualClock(), [name]: value };
-    expect(await bench().policy.execute(() => 1, call).catch((error: unknown) => error)).toSatisfy(
-      (result: unknown) => !isOptionError(result),
-    );
+    expect(
+      await bench()
+        .policy.execute(() => 1, call)
+        .catch((error: unknown) => error),
+    ).toSatisfy((result: unknown) => !isOptionError(result));
   });
 
-  it.each(all('invalid'))('%s may not be %s, of a policy or of a call', async (name, value, says) => {
-    const errors = [
-      thrownBy(() => new RetryPolicy({ [name]: value })),
-      await rejection(bench().policy.execute(() => 1, { [name]: value })),
-    ];
-    for (const error of errors) {
-      expect(isOptionError(error)).toBe(true);
-      expect(error).toMatchObject({ option: name, code: 'OUTLAST_OPTION', name: 'OptionError' });
-      expect((error as Error).message).toBe(invalidOption(name, value, says).message);
-    }
-  });
+  it.each(all('invalid'))(
+    '%s may not be %s, of a policy or of a call',
+    async (name, value, says) => {
+      const errors = [
+        thrownBy(() => new RetryPolicy({ [name]: value })),
+        await rejection(bench().policy.execute(() => 1, { [name]: value })),
+      ];
+      for (const error of errors) {
+        expect(isOptionError(error)).toBe(true);
+        expect(error).toMatchObject({ option: name, code: 'OUTLAST_OPTION', name: 'OptionError' });
+        expect((error as Error).message).toBe(invalidOption(name, value, says).message);
+      }
+    },
+  );
 
   it.each(Object.keys(ROWS))('%s: undefined counts as not given', async (name) => {
     const key = name as keyof RetryOptions;
@@ -176,13 +196,17 @@ describe('the options of a policy', () => {
 describe('maxAttempts: Infinity', () => {
   const { signal } = new AbortController();
   it.each([[{ totalTimeoutMs: 5 }], [{ signal }]])('needs an end, and %j is one', (bound) => {
-    expect(new RetryPolicy({ maxAttempts: Infinity, ...bound }).settings.maxAttempts).toBe(Infinity);
+    expect(new RetryPolicy({ maxAttempts: Infinity, ...bound }).settings.maxAttempts).toBe(
+      Infinity,
+    );
   });
 
   it('without one is refused, of a policy and of a call', async () => {
     const says = /maxAttempts may be Infinity only together with totalTimeoutMs or a signal/;
     expect(() => new RetryPolicy({ maxAttempts: Infinity })).toThrow(says);
-    expect(() => new RetryPolicy({ maxAttempts: Infinity, totalTimeoutMs: Infinity })).toThrow(says);
+    expect(() => new RetryPolicy({ maxAttempts: Infinity, totalTimeoutMs: Infinity })).toThrow(
+      says,
+    );
     const { policy } = bench();
     for (const call of [{ maxAttempts: Infinity }, { maxAttempts: Infinity, baseDelayMs: 5 }]) {
       expect(String(await rejection(policy.execute(() => 1, call)))).toMatch(says);

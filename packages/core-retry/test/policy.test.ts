@@ -23,15 +23,18 @@ function failing(make: (call: number) => unknown = (n) => new Error(`failure ${n
 }
 
 describe('attempts', () => {
-  it.each([1, 2, 3, 7])('3.9 maxAttempts %d counts all calls, the first included', async (maxAttempts) => {
-    const { clock, policy, delays } = bench({ maxAttempts });
-    const { work, errors } = failing();
-    const end = settled(policy.execute(work));
-    await clock.runUntilSettled(end);
-    expect(errors).toHaveLength(maxAttempts);
-    expect(delays).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000].slice(0, maxAttempts - 1));
-    expect(await end).toEqual({ ok: false, error: errors.at(-1) });
-  });
+  it.each([1, 2, 3, 7])(
+    '3.9 maxAttempts %d counts all calls, the first included',
+    async (maxAttempts) => {
+      const { clock, policy, delays } = bench({ maxAttempts });
+      const { work, errors } = failing();
+      const end = settled(policy.execute(work));
+      await clock.runUntilSettled(end);
+      expect(errors).toHaveLength(maxAttempts);
+      expect(delays).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000].slice(0, maxAttempts - 1));
+      expect(await end).toEqual({ ok: false, error: errors.at(-1) });
+    },
+  );
 
   it('3.9 the default is three', async () => {
     const { clock, policy, delays } = bench();
@@ -69,18 +72,28 @@ describe('attempts', () => {
     const end = settled(
       policy.execute((attempt) => {
         attempts.add(attempt);
-        seen.push({ number: attempt.number, phase: attempt.phase, remainingMs: attempt.remainingMs });
+        seen.push({
+          number: attempt.number,
+          phase: attempt.phase,
+          remainingMs: attempt.remainingMs,
+        });
         attempt.phase = 'acquire';
         throw new Error('x');
       }),
     );
     await clock.runUntilSettled(end);
-    expect(seen).toEqual([1, 2, 3].map((number) => ({ number, phase: 'sent', remainingMs: Infinity })));
+    expect(seen).toEqual(
+      [1, 2, 3].map((number) => ({ number, phase: 'sent', remainingMs: Infinity })),
+    );
     expect(attempts.size).toBe(3);
   });
 
   it('Infinity goes on until it works', async () => {
-    const { clock, policy } = bench({ maxAttempts: Infinity, totalTimeoutMs: 1e9, maxDelayMs: 1000 });
+    const { clock, policy } = bench({
+      maxAttempts: Infinity,
+      totalTimeoutMs: 1e9,
+      maxDelayMs: 1000,
+    });
     const work = failTimes(500, 'at last');
     expect(await clock.runUntilSettled(policy.execute(work))).toBe('at last');
     expect(work.calls).toBe(501);
@@ -126,7 +139,14 @@ describe('what may be thrown and returned', () => {
     ['0', 0],
     ['NaN', Number.NaN],
     ['a symbol', Symbol('x')],
-    ['an object whose toString throws', { toString: () => { throw new Error('no'); } }],
+    [
+      'an object whose toString throws',
+      {
+        toString: () => {
+          throw new Error('no');
+        },
+      },
+    ],
     ['a frozen error', Object.freeze(new Error('frozen'))],
     ['a function', () => {}],
   ])('3.13 %s surfaces as it was thrown, after all attempts', async (_name, thrown) => {
@@ -185,8 +205,11 @@ describe('what may be thrown and returned', () => {
       const bad = [
         // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested
         { then: (_: unknown, no: (e: unknown) => void) => no('rejected') },
-        // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested
-        { then: () => { throw 'thrown'; } },
+        Object.defineProperty({}, 'then', {
+          get: () => {
+            throw new Error('thrown');
+          },
+        }),
       ] as unknown as PromiseLike<string>[];
       let calls = 0;
       const work = () => bad[calls++] ?? 'value';
@@ -231,20 +254,31 @@ describe('retryInfo', () => {
     const { clock, policy } = bench();
     const { work } = failing(() => Object.freeze(coded(REFUSED)));
     const error = await clock.runUntilSettled(rejection(policy.execute(work)));
-    expect(retryInfo(error)).toMatchObject({ attempts: 3, reason: 'exhausted', outcome: 'not-applied' });
+    expect(retryInfo(error)).toMatchObject({
+      attempts: 3,
+      reason: 'exhausted',
+      outcome: 'not-applied',
+    });
   });
 
   it('is frozen, and of a stranger or a primitive there is none', async () => {
     const { clock, policy } = bench();
     const info = retryInfo(await clock.runUntilSettled(rejection(policy.execute(failing().work))));
     expect([info, info?.delaysMs, info?.failures].map(Object.isFrozen)).toEqual([true, true, true]);
-    expect(['x', null, undefined, 5, new Error('x'), {}].map(retryInfo)).toEqual(Array(6).fill(undefined));
+    expect(['x', null, undefined, 5, new Error('x'), {}].map(retryInfo)).toEqual(
+      Array(6).fill(undefined),
+    );
     expect(isOutcomeUnknown(new Error('x'))).toBe(false);
     expect(isOutcomeUnknown('x')).toBe(false);
   });
 
   it('3.16 keeps at most the 8 latest failures and the 100 latest delays', async () => {
-    const { clock, policy } = bench({ maxAttempts: 150, baseDelayMs: 1, maxDelayMs: 200, backoffFactor: 1 });
+    const { clock, policy } = bench({
+      maxAttempts: 150,
+      baseDelayMs: 1,
+      maxDelayMs: 200,
+      backoffFactor: 1,
+    });
     const delayMs = (_: Failure, attempt: { number: number }) => attempt.number;
     const { work, errors } = failing();
     const error = await clock.runUntilSettled(rejection(policy.execute(work, { delayMs })));
@@ -271,7 +305,14 @@ describe('retryInfo', () => {
       retryInfo(await clock.runUntilSettled(rejection(policy.execute(work, call))))?.operation;
     expect(await name(loadUsers)).toBe('loadUsers');
     expect(await name(loadUsers, { operation: 'users.load' })).toBe('users.load');
-    expect(await name((() => async () => Promise.reject(new Error('x')))())).toBe('operation');
+    expect(
+      await name(
+        (
+          () => async () =>
+            Promise.reject(new Error('x'))
+        )(),
+      ),
+    ).toBe('operation');
   });
 });
 
@@ -279,7 +320,12 @@ describe('reasons', () => {
   const cut = () => coded(RESET);
   const cases: [string, Parameters<typeof bench>[0], () => unknown, object][] = [
     ['exhausted', {}, cut, { attempts: 3, outcome: 'unknown' }],
-    ['exhausted', { maxAttempts: 1 }, () => coded(REFUSED), { attempts: 1, outcome: 'not-applied' }],
+    [
+      'exhausted',
+      { maxAttempts: 1 },
+      () => coded(REFUSED),
+      { attempts: 1, outcome: 'not-applied' },
+    ],
     ['permanent', {}, () => coded('EACCES'), { attempts: 1, outcome: 'not-applied' }],
     ['permanent', {}, () => new TypeError('bug'), { attempts: 1, outcome: 'unknown' }],
     ['outcome-unknown', { idempotent: false }, cut, { attempts: 1, outcome: 'unknown' }],
@@ -339,7 +385,10 @@ describe('the outcome is folded over all attempts', () => {
     [[REFUSED, 'EACCES'], 'not-applied'],
   ])('%j is %s', async (codes, outcome) => {
     const { clock, policy } = bench();
-    const work = failTimes(codes.map((code) => coded(code)), 'v');
+    const work = failTimes(
+      codes.map((code) => coded(code)),
+      'v',
+    );
     const error = await clock.runUntilSettled(rejection(policy.execute(work)));
     expect(retryInfo(error)?.outcome).toBe(outcome);
     expect(isOutcomeUnknown(error)).toBe(outcome === 'unknown');
@@ -372,7 +421,9 @@ describe('retryIf and classify', () => {
   });
 
   it('only true means true', async () => {
-    const { policy } = bench({ retryIf: (() => Promise.resolve(true)) as unknown as () => boolean });
+    const { policy } = bench({
+      retryIf: (() => Promise.resolve(true)) as unknown as () => boolean,
+    });
     const { work, errors } = failing();
     expect(retryInfo(await rejection(policy.execute(work)))?.reason).toBe('permanent');
     expect(errors).toHaveLength(1);
@@ -392,22 +443,34 @@ describe('retryIf and classify', () => {
   });
 
   it.each<[string, () => Failure]>([
-    ['throws', () => { throw new Error('bug in classify'); }],
+    [
+      'throws',
+      () => {
+        throw new Error('bug in classify');
+      },
+    ],
     ['returns nothing', () => undefined as unknown as Failure],
-  ])('3.14 a classify that %s means not again; the original error surfaces', async (_name, classify) => {
-    const { policy } = bench({ classify, retryIf: () => true });
-    const { work, errors } = failing();
-    const error = await rejection(policy.execute(work));
-    expect(error).toBe(errors[0]);
-    expect(retryInfo(error)).toMatchObject({ attempts: 1, reason: 'permanent', outcome: 'unknown' });
-    const unsent = await rejection(
-      policy.execute((attempt) => {
-        attempt.phase = 'connect';
-        throw new Error('x');
-      }),
-    );
-    expect(retryInfo(unsent)?.outcome).toBe('not-applied');
-  });
+  ])(
+    '3.14 a classify that %s means not again; the original error surfaces',
+    async (_name, classify) => {
+      const { policy } = bench({ classify, retryIf: () => true });
+      const { work, errors } = failing();
+      const error = await rejection(policy.execute(work));
+      expect(error).toBe(errors[0]);
+      expect(retryInfo(error)).toMatchObject({
+        attempts: 1,
+        reason: 'permanent',
+        outcome: 'unknown',
+      });
+      const unsent = await rejection(
+        policy.execute((attempt) => {
+          attempt.phase = 'connect';
+          throw new Error('x');
+        }),
+      );
+      expect(retryInfo(unsent)?.outcome).toBe('not-applied');
+    },
+  );
 
   it('classify is told the phase; that of the call goes before that of the policy', async () => {
     const verdict: Failure = { category: 'conflict', transient: false, outcome: 'not-applied' };
@@ -436,7 +499,12 @@ describe('retryIf and classify', () => {
 
 describe('hints of the server', () => {
   const hinted = (retryAfterMs: number) => ({
-    classify: (): Failure => ({ category: 'throttled', transient: true, outcome: 'not-applied', retryAfterMs }),
+    classify: (): Failure => ({
+      category: 'throttled',
+      transient: true,
+      outcome: 'not-applied',
+      retryAfterMs,
+    }),
   });
 
   it('3.11 replace the backoff, without jitter', async () => {
@@ -472,18 +540,27 @@ describe('hints of the server', () => {
     expect(delays).toEqual([30_000]);
   });
 
-  it.each([5000, 6000])('3.11 %d is not slept if the deadline of 5000 comes first', async (retryAfterMs) => {
-    const { clock, policy, delays } = bench({ ...hinted(retryAfterMs), totalTimeoutMs: 5000 });
-    const error = await rejection(policy.execute(failing().work));
-    expect(delays).toEqual([]);
-    expect(clock.pending).toBe(0);
-    expect(retryInfo(error)).toMatchObject({ reason: 'retry-after', retryAfterMs });
-  });
+  it.each([5000, 6000])(
+    '3.11 %d is not slept if the deadline of 5000 comes first',
+    async (retryAfterMs) => {
+      const { clock, policy, delays } = bench({ ...hinted(retryAfterMs), totalTimeoutMs: 5000 });
+      const error = await rejection(policy.execute(failing().work));
+      expect(delays).toEqual([]);
+      expect(clock.pending).toBe(0);
+      expect(retryInfo(error)).toMatchObject({ reason: 'retry-after', retryAfterMs });
+    },
+  );
 });
 
 describe('delays', () => {
   it('the option delayMs replaces the backoff, but not the bound', async () => {
-    const own: Record<number, number | undefined> = { 1: 5, 2: undefined, 3: 1e9, 4: -1, 5: Number.NaN };
+    const own: Record<number, number | undefined> = {
+      1: 5,
+      2: undefined,
+      3: 1e9,
+      4: -1,
+      5: Number.NaN,
+    };
     const { clock, policy, delays } = bench({
       maxAttempts: 6,
       delayMs: (_failure, attempt) => own[attempt.number],
@@ -503,7 +580,11 @@ describe('delays', () => {
   });
 
   it('takes jitter from the injected random', async () => {
-    for (const [random, expected] of [[0, [500, 1000]], [0.5, [1000, 2000]], [0.75, [1250, 2500]]] as const) {
+    for (const [random, expected] of [
+      [0, [500, 1000]],
+      [0.5, [1000, 2000]],
+      [0.75, [1250, 2500]],
+    ] as const) {
       const { clock, policy, delays } = bench({ jitter: 0.5, random: () => random });
       await clock.runUntilSettled(settled(policy.execute(failing().work)));
       expect(delays).toEqual(expected);
@@ -511,7 +592,11 @@ describe('delays', () => {
   });
 
   it('decorrelated jitter goes on from the delay before', async () => {
-    const { clock, policy, delays } = bench({ jitter: 'decorrelated', random: () => 1, maxAttempts: 5 });
+    const { clock, policy, delays } = bench({
+      jitter: 'decorrelated',
+      random: () => 1,
+      maxAttempts: 5,
+    });
     await clock.runUntilSettled(settled(policy.execute(failing().work)));
     expect(delays).toEqual([2000, 4000, 8000, 16_000]);
   });
@@ -583,7 +668,12 @@ describe('wrap', () => {
     expect(names).toEqual(['of the call', 'of the policy', 'load']);
     const { policy } = bench();
     policy.on('success', (event) => names.push(event.operation));
-    await policy.wrap((() => () => 1)())();
+    await policy.wrap(
+      (
+        () => () =>
+          1
+      )(),
+    )();
     expect(names.at(-1)).toBe('operation');
   });
 

@@ -104,21 +104,29 @@ describe('resolving an unknown outcome', () => {
 
   const silent: [string, () => unknown][] = [
     ['answers unknown', () => ({ outcome: 'unknown' })],
-    ['throws', () => { throw new Error('no connection'); }],
+    [
+      'throws',
+      () => {
+        throw new Error('no connection');
+      },
+    ],
     ['rejects', () => Promise.reject(new Error('no connection'))],
     ['answers nothing', () => undefined],
     ['answers nonsense', () => ({ outcome: 'perhaps' })],
   ];
-  it.each(silent)('if it %s the original error surfaces, as of unknown outcome', async (_name, resolve) => {
-    const { policy, delays } = bench(unsafe);
-    const error = coded(RESET);
-    const work = failTimes([error], 'again');
-    const options = { resolve } as CallOptions<string>;
-    expect(await rejection(policy.execute(work, options))).toBe(error);
-    expect(work.calls).toBe(1);
-    expect(delays).toEqual([]);
-    expect(retryInfo(error)).toMatchObject({ reason: 'outcome-unknown', outcome: 'unknown' });
-  });
+  it.each(silent)(
+    'if it %s the original error surfaces, as of unknown outcome',
+    async (_name, resolve) => {
+      const { policy, delays } = bench(unsafe);
+      const error = coded(RESET);
+      const work = failTimes([error], 'again');
+      const options = { resolve } as CallOptions<string>;
+      expect(await rejection(policy.execute(work, options))).toBe(error);
+      expect(work.calls).toBe(1);
+      expect(delays).toEqual([]);
+      expect(retryInfo(error)).toMatchObject({ reason: 'outcome-unknown', outcome: 'unknown' });
+    },
+  );
 
   const unasked: [string, Error, object][] = [
     ['it may be replayed', coded(RESET), { idempotent: true }],
@@ -146,9 +154,13 @@ describe('resolving an unknown outcome', () => {
   it('runs under the deadline of the operation, which surfaces the original error', async () => {
     const { clock, policy } = bench({ ...unsafe, totalTimeoutMs: 5000 });
     const error = coded(RESET);
-    const end = rejection(policy.execute(failTimes([error], ''), { resolve: () => new Promise(() => {}) }));
+    const end = rejection(
+      policy.execute(failTimes([error], ''), { resolve: () => new Promise(() => {}) }),
+    );
     let known = false;
-    end.then(() => { known = true; });
+    void end.then(() => {
+      known = true;
+    });
     await clock.advance(4999);
     expect(known).toBe(false);
     await clock.advance(1);
@@ -161,7 +173,10 @@ describe('resolving an unknown outcome', () => {
   it('an answer after the deadline changes nothing any more', async () => {
     const { clock, policy, delays } = bench({ ...unsafe, totalTimeoutMs: 5000 });
     let answer: (resolution: Resolution<string>) => void = () => {};
-    const resolve = () => new Promise<Resolution<string>>((done) => { answer = done; });
+    const resolve = () =>
+      new Promise<Resolution<string>>((done) => {
+        answer = done;
+      });
     const work = failTimes([coded(RESET)], 'again');
     const successes = vi.fn();
     policy.on('success', successes);

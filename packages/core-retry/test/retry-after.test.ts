@@ -49,7 +49,12 @@ describe('3.11 Retry-After', () => {
   });
 
   it('3.11 is never negative or NaN, whatever the header says', () => {
-    const value = fc.oneof(fc.string(), fc.double(), fc.integer(), fc.date({ noInvalidDate: true }).map((d) => d.toUTCString()));
+    const value = fc.oneof(
+      fc.string(),
+      fc.double(),
+      fc.integer(),
+      fc.date({ noInvalidDate: true }).map((d) => d.toUTCString()),
+    );
     fc.assert(
       fc.property(value, fc.integer(), (header, now) => {
         const ms = parseRetryAfter(header, now);

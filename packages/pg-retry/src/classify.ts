@@ -92,6 +92,8 @@ const MESSAGES: ReadonlyMap<string, ClientError> = new Map([
   ['A query must have either text or a name. Supplying neither is unsupported.', misuse],
   ['Query values must be an array', misuse],
   ['Passing a function as the first parameter to pool.query is not supported', misuse],
+  // A URIError: a connection string with a stray %.
+  ['URI malformed', misuse],
 ]);
 
 /** As {@link MESSAGES}, where the message goes on. */

@@ -127,7 +127,7 @@ function contentionDelay(attempt: number, baseDelayMs: number, random: () => num
 /**
  * Reads our keys out of a query object; undefined if there are none.
  *
- * @throws OptionError for a `resolveWrites` that is no boolean, and for a name that is all but one of ours
+ * @throws OptionError for an `idempotent` or `resolveWrites` that is no boolean, and for a name that is all but one of ours
  */
 export function queryExtras(config: object): QueryExtras | undefined {
   let extras: Record<string, unknown> | undefined;
@@ -142,9 +142,10 @@ export function queryExtras(config: object): QueryExtras | undefined {
     extras ??= {};
     extras[key] = value;
   }
-  if (extras?.['resolveWrites'] !== undefined) {
-    const valid = flag(extras['resolveWrites']);
-    if (valid !== undefined) throw invalidOption('resolveWrites', extras['resolveWrites'], valid);
+  for (const key of ['idempotent', 'resolveWrites']) {
+    const value = extras?.[key];
+    const valid = value === undefined ? undefined : flag(value);
+    if (valid !== undefined) throw invalidOption(`query.${key}`, value, valid);
   }
   return extras;
 }

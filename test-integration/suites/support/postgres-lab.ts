@@ -47,10 +47,12 @@ export class PostgresLab {
     afterEach(async () => {
       const open = this.#pools.splice(0).filter((pool) => !pool.ended);
       await Promise.all(open.map((pool) => pool.end()));
-      await this.proxy.close();
+      // A request to stop a statement may still be on its way.
+      await this.proxy.heal();
       await waitFor(async () => (await this.sessions()).length === 0, {
         what: 'the server to be rid of all our sessions',
       });
+      await this.proxy.close();
     });
     afterAll(() => this.server.dispose());
   }
