@@ -52,8 +52,9 @@ describe.skipIf(lab.reason)(`what cannot work ${lab.reason}`, () => {
     expect(told).toEqual([]);
     expect(end.ms).toBeLessThan(1000);
     expect(lab.proxy.counts.connections).toBe(1);
-    for (const call of [pool.connect(), pool.transaction((tx) => tx.query('select 1'))]) {
-      const again = await failureOf(call);
+    const calls = [() => pool.connect(), () => pool.transaction((tx) => tx.query('select 1'))];
+    for (const call of calls) {
+      const again = await failureOf(call());
       expect(again).toMatchObject({ code });
       expect(retryInfo(again)).toMatchObject({ attempts: 1, reason: 'permanent' });
     }
