@@ -175,6 +175,31 @@ describe('abort', () => {
     expect(budget.status().balance).toBe(balance);
   });
 
+  it('during `stop`, or in classify: what became of the attempt is not looked up any more', async () => {
+    for (const where of ['stop', 'classify'] as const) {
+      const { clock, policy } = bench({ attemptTimeoutMs: 100, idempotent: false });
+      const controller = new AbortController();
+      const resolve = vi.fn(() => ({ outcome: 'unknown' }) as const);
+      const lost = { category: 'network', transient: true, outcome: 'unknown' } as const;
+      const end = settled(
+        policy.execute(hanging().work, {
+          signal: controller.signal,
+          resolve,
+          stop: () => {
+            if (where === 'stop') controller.abort('no');
+          },
+          classify: () => {
+            if (where === 'classify') controller.abort('no');
+            return lost;
+          },
+        }),
+      );
+      await clock.advance(100);
+      expect(await end).toEqual({ ok: false, error: 'no' });
+      expect(resolve).not.toHaveBeenCalled();
+    }
+  });
+
   it('3.3 success, then abort: the result is kept', async () => {
     const { policy } = bench();
     const controller = new AbortController();

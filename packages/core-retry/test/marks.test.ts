@@ -247,6 +247,25 @@ describe('3.25 retries do not multiply across layers', () => {
     expect(work.calls).toBe(3);
   });
 
+  it('3.25 that another operation of the same policy gave up on a shared error ends nobody else', async () => {
+    const { clock, policy } = bench();
+    const shared = coded(REFUSED);
+    let fail: (error: Error) => void = () => {};
+    let calls = 0;
+    const slow = policy.execute(() => {
+      calls += 1;
+      if (calls > 1) return 'v';
+      return new Promise<string>((_, reject) => {
+        fail = reject;
+      });
+    });
+    const quick = policy.execute(() => Promise.reject(shared), { maxAttempts: 1 });
+    expect(retryInfo(await rejection(quick))?.reason).toBe('exhausted');
+    fail(shared);
+    expect(await clock.runUntilSettled(slow)).toBe('v');
+    expect(calls).toBe(2);
+  });
+
   it('3.25 an error of an inner policy that is wrapped in another is a new one', async () => {
     const { clock, inner, outer } = layers();
     const work = failTimes(100, 'v');

@@ -560,13 +560,14 @@ describe('delays', () => {
       3: 1e9,
       4: -1,
       5: Number.NaN,
+      6: 0,
     };
     const { clock, policy, delays } = bench({
-      maxAttempts: 6,
+      maxAttempts: 7,
       delayMs: (_failure, attempt) => own[attempt.number],
     });
     await clock.runUntilSettled(settled(policy.execute(failing().work)));
-    expect(delays).toEqual([5, 2000, 30_000, 8000, 16_000]);
+    expect(delays).toEqual([5, 2000, 30_000, 8000, 16_000, 0]);
   });
 
   it('3.14 a delayMs that throws leaves it to the backoff', async () => {

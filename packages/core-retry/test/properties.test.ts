@@ -193,7 +193,7 @@ describe('whatever the options and whatever fails', () => {
     );
   });
 
-  it('without a replay that is safe nothing is called again after an unknown outcome', async () => {
+  it('3.21 without a replay that is safe nothing is called again after an unknown outcome', async () => {
     await fc.assert(
       fc.asyncProperty(script, options, random, async (steps, given, randoms) => {
         const { clock, controller, promise, state } = play(

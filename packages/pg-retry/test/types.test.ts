@@ -23,9 +23,11 @@ describe('the types of a pool', () => {
     expectTypeOf<RetryPoolConfig>().toExtend<pg.PoolConfig>();
     expectTypeOf<pg.PoolConfig>().toExtend<RetryPoolConfig>();
     expectTypeOf(drop).toEqualTypeOf<typeof pg>();
-    expectTypeOf(Pool).constructorParameters.toEqualTypeOf<[config?: RetryPoolConfig]>();
-    expectTypeOf(pool.waitingCount).toBeNumber();
-    expectTypeOf<ReturnType<typeof pool.healthCheck>>().toEqualTypeOf<Promise<Health>>();
+    expectTypeOf<ConstructorParameters<typeof Pool>[0]>().toEqualTypeOf<
+      RetryPoolConfig | undefined
+    >();
+    expectTypeOf<Pool['waitingCount']>().toBeNumber();
+    expectTypeOf<ReturnType<Pool['healthCheck']>>().toEqualTypeOf<Promise<Health>>();
   });
 
   it('have every overload of query, with rows of the caller’s type', () => {
@@ -40,13 +42,13 @@ describe('the types of a pool', () => {
     const arrays = () => pool.query<[number]>({ text: 'select 1', rowMode: 'array' });
     expectTypeOf(arrays).returns.toEqualTypeOf<Promise<pg.QueryArrayResult<[number]>>>();
     const callbacks = () => {
-      pool.query<Row>('select 1', (error, result) => {
+      void pool.query<Row>('select 1', (error, result) => {
         expectTypeOf(error).toEqualTypeOf<Error>();
         expectTypeOf(result.rows).toEqualTypeOf<Row[]>();
       });
-      pool.query<Row>('select $1', [1], (_, result) => result.rows[0]?.id);
-      pool.query<Row>({ text: 'select 1' }, (_, result) => result.rows[0]?.id);
-      pool.query<[number]>(
+      void pool.query<Row>('select $1', [1], (_, result) => result.rows[0]?.id);
+      void pool.query<Row>({ text: 'select 1' }, (_, result) => result.rows[0]?.id);
+      void pool.query<[number]>(
         { text: 'select 1', rowMode: 'array' },
         (_, result) => result.rows[0]?.[0],
       );

@@ -76,7 +76,6 @@ describe.skipIf(lab.reason)(`the password ${lab.reason}`, () => {
     lab.proxy.cutAll();
     await waitFor(() => pool.totalCount === 0, { what: 'the pool to notice' });
     say('refused', await failureOf(pool.query('select 1')));
-    say('health', await pool.healthCheck());
     await lab.proxy.accept();
     await pool.query('select 1');
     await pool.end();
@@ -152,6 +151,15 @@ describe.skipIf(lab.reason)(`the password ${lab.reason}`, () => {
     vi.stubEnv('PG_RETRY_MAX_ATTEMPTS', url);
     said.push(['variable', await failureOf((async () => new Pool())())]);
     vi.unstubAllEnvs();
+    expectUnseen(said);
+  });
+
+  it('is not in what healthCheck() reports', async () => {
+    const pool = lab.pool(base());
+    const said: [string, unknown][] = [['up', await pool.healthCheck()]];
+    lab.proxy.refuse();
+    lab.proxy.cutAll();
+    said.push(['down', await pool.healthCheck()]);
     expectUnseen(said);
   });
 
