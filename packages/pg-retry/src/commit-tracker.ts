@@ -56,6 +56,7 @@ export class CommitTracker {
       timeline: row.timeline ?? '',
       started: row.started ?? '',
       statsReset: row.statsReset ?? null,
+      noted: row.noted ?? Infinity,
     };
     return { xid: row.xid, kind, facts: state.facts };
   }
@@ -110,6 +111,8 @@ export class CommitTracker {
       ask: (text, values) => client.query(text, [...values]),
       serial: this.core.stateOf(client).serial,
       processID: internals(client).processID,
+      now: () => clock.now(),
+      openedBetween: (serial, until) => this.core.openedBetween(serial, until),
     };
     const wait = (ms: number): Promise<void> =>
       new Promise((resolve) => clock.setTimeout(resolve, ms));

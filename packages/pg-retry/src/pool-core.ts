@@ -16,6 +16,8 @@ export interface PoolCore {
   readonly bounded: boolean;
   /** The driver's own `connect`, without any patience. */
   checkOut(callback: ConnectCallback): void;
+  /** Whether a client newer than `serial` may have been connected before `until` (monotonic ms). */
+  openedBetween(serial: number, until: number): boolean;
   /** The serial of the client that was connected last. */
   newestSerial(): number;
   stateOf(client: driver.ClientBase): ClientState;

@@ -5,6 +5,7 @@ import { CommitTracker } from './commit-tracker.js';
 import { Connector } from './connect.js';
 import { basePool, type ConnectCallback, type PendingItem, type PoolInternals } from './driver.js';
 import { checkHealth, type Health } from './health.js';
+import { Openings } from './openings.js';
 import { poolSettings, type QueryExtras, queryExtras, type RetryPoolConfig } from './options.js';
 import type { PoolCore } from './pool-core.js';
 import { QueryCall } from './query.js';
@@ -60,6 +61,7 @@ export class Pool extends driver.Pool {
   readonly #connector: Connector;
   readonly #states = new WeakMap<driver.ClientBase, ClientState>();
   readonly #resolveWrites: boolean;
+  readonly #openings = new Openings();
   #serial = 0;
 
   // The driver's types call `waitingCount` a field, and want the overloads of `query` declared once:
@@ -102,6 +104,7 @@ export class Pool extends driver.Pool {
       checkOut: (callback) => basePool.connect.call(this, callback),
       stateOf: (client) => this.#stateOf(client),
       newestSerial: () => this.#serial,
+      openedBetween: (serial, until) => this.#openings.between(serial, until),
     };
     this.#core = Object.assign(core, { tracker: new CommitTracker(core as PoolCore) });
   }
@@ -292,6 +295,7 @@ export class Pool extends driver.Pool {
     // Whoever holds it is told by the statement that fails; nobody listening must not end the process.
     client.on('error', () => {});
     watchStatements(client, state, this.policy);
+    this.#openings.add(state.serial, this.policy.settings.clock.now());
     this.#connector.reconnect.succeeded();
   }
 

@@ -31,17 +31,25 @@ export interface Asker {
   readonly serial: number;
   /** The backend that it was told of when it was opened. */
   readonly processID: number | null | undefined;
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** Whether a connection newer than `serial` may have been opened before `until`. */
+  openedBetween(serial: number, until: number): boolean;
 }
 
 interface Answer extends ServerFacts {
   /** The backend that answers. */
   readonly pid: number;
   readonly recovering: boolean;
+  /** How long ago the server's present life began, in milliseconds: its start, or its latest crash. */
+  readonly aliveMs: number;
   /**
    * The newest checkpoint is the one of the server's own start. With wal_level minimal an idle server's
    * later ones look the same, so there it cannot be told.
    */
   readonly fresh: boolean;
+  /** When that checkpoint was written, in seconds since 1970. */
+  readonly checkpointAt: number;
   /** `epoch:xid` of that checkpoint, or the number alone. */
   readonly nextXid: string;
   /** null: the server does not know, or never gave out that number. */
@@ -55,7 +63,10 @@ function lookUp(kind: TrackedTransaction['kind']): string {
   const { current, status, type } = FUNCTIONS[kind];
   // Asked of a number that was never given out the status raises 22023, hence the comparison first.
   return `select pg_backend_pid() as pid, pg_is_in_recovery() as recovering, ${FACTS},
+  extract(epoch from clock_timestamp() - greatest(pg_postmaster_start_time(),
+    (select stats_reset from pg_stat_bgwriter)))::float8 * 1000 as "aliveMs",
   c.redo_lsn = c.checkpoint_lsn and current_setting('wal_level') <> 'minimal' as fresh, c.next_xid::text as "nextXid",
+  extract(epoch from c.checkpoint_time)::float8 as "checkpointAt",
   case when not pg_is_in_recovery() and $1::${type} < ${current} then ${status}($1::${type}) end as status
   from pg_control_checkpoint() c`;
 }
@@ -80,7 +91,7 @@ export async function resolveCommit(
   const text = lookUp(transaction.kind);
   for (let look = 0; ; look++) {
     const answer = (await ask(text, [transaction.xid])).rows[0] as Answer;
-    const life = answer.recovering ? 'other' : lifeOf(transaction, answer, asker);
+    const life = lifeOf(transaction, answer, asker);
     const verdict = judge(transaction, answer, life);
     if (verdict !== 'in progress') return verdict;
     // Only in the same life is the number still ours, so nobody else's backend is ever ended.
@@ -90,19 +101,32 @@ export async function resolveCommit(
 }
 
 /**
- * The server that answers: in the life that took the COMMIT; restarted since, its start's checkpoint
- * still the newest; crashed at some time since; or another server, or another timeline.
+ * The server that answers: in the life that took the COMMIT; stopped in good order and started since;
+ * restarted once since, its start's checkpoint still the newest; crashed at some time since; perhaps
+ * crashed, or somebody reset the statistics; or another server, or another timeline.
  */
-export type Life = 'same' | 'restarted' | 'crashed' | 'other';
+export type Life = 'same' | 'stopped' | 'restarted' | 'crashed' | 'doubtful' | 'other';
 
 function lifeOf(transaction: TrackedTransaction, answer: Answer, asker: Asker): Life {
-  if (!sameServer(transaction.facts, answer)) return 'other';
-  if (sameLife(transaction.facts, answer)) return 'same';
+  const { facts, lostAtSerial } = transaction;
+  if (answer.recovering || !sameServer(facts, answer)) return 'other';
+  if (sameLife(facts, answer)) return 'same';
   // A connection that was open before the loss and still answers has seen no crash since; if it is
   // the same backend that answers, for a pooler in between survives its server.
   const direct = answer.pid === asker.processID;
-  if (direct && asker.serial <= transaction.lostAtSerial) return 'same';
-  return answer.fresh ? 'restarted' : 'crashed';
+  if (direct && asker.serial <= lostAtSerial) return 'same';
+  // A crash resets the statistics, a shutdown keeps them.
+  if (facts.statsReset !== null && facts.statsReset === answer.statsReset) return 'stopped';
+  // A backend that dies takes all others along but not the postmaster; then a checkpoint like that of
+  // a start, and newer than the connection, is the proof.
+  const crashed =
+    facts.started !== answer.started || (answer.fresh && answer.checkpointAt > facts.noted);
+  if (!crashed) return 'doubtful';
+  // Its checkpoint speaks of the crash before it. If there was a life in between, it may have handed
+  // the number out again, and then that checkpoint counts it. The reconnect looks every 200 ms, so a
+  // life that took commits has most likely met one of our connections.
+  const began = asker.now() - answer.aliveMs;
+  return answer.fresh && !asker.openedBetween(lostAtSerial, began) ? 'restarted' : 'crashed';
 }
 
 export function judge(
@@ -110,22 +134,27 @@ export function judge(
   answer: Pick<Answer, 'status' | 'nextXid' | 'recovering'>,
   life: Life,
 ): Verdict | 'in progress' {
+  const { status } = answer;
   if (answer.recovering) return { unknown: 'the server that answers is a standby' };
-  if (life === 'restarted') {
-    // What is not below the checkpoint's counter never reached the disk; the number may by now be
-    // somebody else's, so its status says nothing.
-    if (BigInt(xid) >= fullXid(answer.nextXid, xid)) return 'aborted';
-    if (answer.status === 'committed' || answer.status === 'aborted') return answer.status;
-    return { unknown: 'the server was restarted and does not say' };
-  }
-  if (life === 'other')
+  if (life === 'other') {
     return { unknown: 'the server that answers is another one, or was promoted' };
-  if (life === 'crashed') {
-    // Whoever has the number now aborted it, and if that was not ours, ours was never durable.
-    if (answer.status === 'aborted') return 'aborted';
-    return { unknown: 'the server crashed and has written a checkpoint since' };
   }
-  return answer.status ?? { unknown: 'the server has forgotten the transaction' };
+  if (life === 'same') return status ?? { unknown: 'the server has forgotten the transaction' };
+  // What is not below the counter of a later life's checkpoint never reached the disk; the number may
+  // by now be somebody else's, so its status says nothing.
+  const crashed = life === 'restarted' || life === 'crashed';
+  const neverDurable = crashed && BigInt(xid) >= fullXid(answer.nextXid, xid);
+  // And if whoever has the number now aborted it, then either that was ours, or ours was never durable.
+  if (neverDurable || status === 'aborted') return 'aborted';
+  if (life === 'crashed') {
+    return { unknown: 'the server crashed more than once, or has written a checkpoint since' };
+  }
+  if (life === 'doubtful') {
+    return { unknown: 'the server may have crashed since, or its statistics were reset' };
+  }
+  return status === 'committed'
+    ? 'committed'
+    : { unknown: 'the server was restarted and does not say' };
 }
 
 // Without an epoch (it always has one since 9.6) the number could only be compared within one epoch.

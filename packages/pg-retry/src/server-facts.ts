@@ -9,6 +9,8 @@ export interface ServerFacts {
   readonly started: string;
   /** When the statistics were reset, which a crash does too; null where the server does not say. */
   readonly statsReset: string | null;
+  /** The server's time of day when it said so, in seconds since 1970. */
+  readonly noted: number;
 }
 
 /** How a server names transactions: PostgreSQL 13 and later, 10 to 12, or not so that we can use it. */
@@ -24,7 +26,8 @@ export const FUNCTIONS = {
 export const FACTS = `(select system_identifier::text from pg_control_system()) as system,
   case when not pg_is_in_recovery() then left(pg_walfile_name(pg_current_wal_lsn()), 8) end as timeline,
   extract(epoch from pg_postmaster_start_time())::text as started,
-  (select extract(epoch from stats_reset)::text from pg_stat_bgwriter) as "statsReset"`;
+  (select extract(epoch from stats_reset)::text from pg_stat_bgwriter) as "statsReset",
+  extract(epoch from clock_timestamp())::float8 as noted`;
 
 const EXISTS = `select to_regprocedure('pg_current_xact_id()') is not null as xid8,
   to_regprocedure('txid_status(bigint)') is not null as txid`;

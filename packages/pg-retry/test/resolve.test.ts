@@ -9,7 +9,13 @@ import {
   type TrackedTransaction,
 } from '../src/resolve.js';
 
-const FACTS = { system: '7', timeline: '00000001', started: '100.5', statsReset: '100.1' };
+const FACTS = {
+  system: '7',
+  timeline: '00000001',
+  started: '100.5',
+  statsReset: '100.1',
+  noted: 1000,
+};
 const LOST: TrackedTransaction = { xid: '725', kind: 'xid8', facts: FACTS, lostAtSerial: 4 };
 
 type Status = 'committed' | 'aborted' | 'in progress' | null;
@@ -36,6 +42,19 @@ describe('judge', () => {
     ['crashed', '0:900', 'in progress', 'unknown'],
     ['crashed', '0:900', 'aborted', 'aborted'],
     ['crashed', '0:900', null, 'unknown'],
+    // Below no counter of a later life: it was never durable, however many lives there were.
+    ['crashed', '0:725', 'committed', 'aborted'],
+    // Perhaps it crashed, perhaps somebody reset the statistics: only what both would mean.
+    ['doubtful', '0:725', 'committed', 'unknown'],
+    ['doubtful', '0:900', 'committed', 'unknown'],
+    ['doubtful', '0:725', 'in progress', 'unknown'],
+    ['doubtful', '0:725', null, 'unknown'],
+    ['doubtful', '0:725', 'aborted', 'aborted'],
+    ['stopped', '0:900', 'committed', 'committed'],
+    ['stopped', '0:700', 'committed', 'committed'],
+    ['stopped', '0:900', 'aborted', 'aborted'],
+    ['stopped', '0:900', 'in progress', 'unknown'],
+    ['stopped', '0:900', null, 'unknown'],
     ['other', '0:900', 'committed', 'unknown'],
     ['other', '0:900', 'aborted', 'unknown'],
     ['other', '0:900', null, 'unknown'],
@@ -73,8 +92,22 @@ describe('resolveCommit', () => {
     };
     return { ask, asked };
   }
-  const asker = (ask: Ask, serial: number, processID = 1): Asker => ({ ask, serial, processID });
-  const base = { ...FACTS, pid: 77, recovering: false, fresh: false, nextXid: '0:700' };
+  const asker = (ask: Ask, serial: number, processID = 1, openedAt: number[] = []): Asker => ({
+    ask,
+    serial,
+    processID,
+    now: () => 10_000,
+    openedBetween: (_serial, until) => openedAt.some((at) => at < until),
+  });
+  const base = {
+    ...FACTS,
+    pid: 77,
+    aliveMs: 300,
+    checkpointAt: 900,
+    recovering: false,
+    fresh: false,
+    nextXid: '0:700',
+  };
   const noWait = async (): Promise<void> => {};
 
   it('ends the backend while it is in progress in the same life, and waits for the status', async () => {
@@ -107,14 +140,17 @@ describe('resolveCommit', () => {
     expect(await on(4, 12)).toHaveProperty('unknown');
   });
 
-  it('takes a reset of the statistics for a crash: the postmaster may have survived it', async () => {
-    const answer = { ...base, statsReset: '150', status: 'committed' };
-    expect(await resolveCommit(LOST, asker(server([answer]).ask, 9), noWait)).toHaveProperty(
-      'unknown',
+  it('takes a fresh checkpoint for a crash that the postmaster survived, and a bare reset for none', async () => {
+    const reset = { ...base, statsReset: '150', status: 'committed' };
+    const on = (answer: object): Promise<unknown> =>
+      resolveCommit(LOST, asker(server([answer]).ask, 9), noWait);
+    // Below no counter of the checkpoint: in the same life that would be quite usual.
+    expect(await on(reset)).toHaveProperty('unknown');
+    expect(await on({ ...reset, fresh: true })).toHaveProperty('unknown');
+    expect(await on({ ...reset, fresh: true, checkpointAt: 1001 })).toBe('aborted');
+    expect(await on({ ...reset, fresh: true, checkpointAt: 1001, nextXid: '0:726' })).toBe(
+      'committed',
     );
-    expect(
-      await resolveCommit(LOST, asker(server([{ ...answer, fresh: true }]).ask, 9), noWait),
-    ).toBe('aborted');
   });
 
   it.each([
@@ -123,5 +159,26 @@ describe('resolveCommit', () => {
   ])('believes nothing of %s', async (_name, difference) => {
     const { ask } = server([{ ...base, ...difference, status: 'committed' }]);
     expect(await resolveCommit(LOST, asker(ask, 3), noWait)).toHaveProperty('unknown');
+  });
+
+  it('believes a clean restart, which keeps the statistics, even after a later checkpoint', async () => {
+    const answer = { ...base, started: '200', status: 'committed', nextXid: '0:900' };
+    expect(await resolveCommit(LOST, asker(server([answer]).ask, 9), noWait)).toBe('committed');
+  });
+
+  it('does not believe the checkpoint of a second crash: the number may be of the life in between', async () => {
+    const answer = {
+      ...base,
+      started: '200',
+      statsReset: '200',
+      fresh: true,
+      nextXid: '0:900',
+      status: 'committed',
+    };
+    const on = (openedAt: number[]): Promise<unknown> =>
+      resolveCommit(LOST, asker(server([answer]).ask, 9, 1, openedAt), noWait);
+    // It began at 9 700; what was opened since is of that life.
+    expect(await on([9_800])).toBe('committed');
+    expect(await on([9_600, 9_800])).toHaveProperty('unknown');
   });
 });

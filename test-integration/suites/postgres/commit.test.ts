@@ -5,9 +5,10 @@ import {
   retryInfo,
   type TransactionOptions,
 } from '@outlast/pg-retry';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type FaultProxy, startProxy } from '../../faults/index.js';
-import { isSkipped, type PostgresServer, takePostgres } from '../../servers/index.js';
+import { isSkipped, type PostgresServer, takePostgres, waitFor } from '../../servers/index.js';
 import { killSeries } from './kill-series.js';
 
 const second = process.env['OUTLAST_PG_MAJOR'] === 'second';
@@ -44,6 +45,18 @@ describe.skipIf(reason !== '')(`a lost COMMIT ${reason}`, () => {
     const value = async (): Promise<number> =>
       ((await server.admin(`select v from ${name}`)).rows[0] as { v: number }).v;
     return { name, value };
+  }
+
+  async function serverSeconds(): Promise<number> {
+    const { rows } = await server.admin(
+      'select extract(epoch from clock_timestamp())::float8 as s',
+    );
+    return Math.floor((rows[0] as { s: number }).s);
+  }
+
+  async function postmasterStart(): Promise<string> {
+    const { rows } = await server.admin('select pg_postmaster_start_time()::text as t');
+    return (rows[0] as { t: string }).t;
   }
 
   async function increment(
@@ -141,6 +154,35 @@ describe.skipIf(reason !== '')(`a lost COMMIT ${reason}`, () => {
     expect(String(error)).toContain('checkpoint');
     expect(await value()).toBe(1);
     await fresh.end();
+  });
+
+  it('is found out after a backend crashed and took all others along, though the postmaster lived', async () => {
+    const { name, value } = await counter();
+    const own = new Pool({ connectionString: server.url({ port: proxy.port }), max: 1 });
+    await increment(name, {}, own);
+    // The time of a checkpoint is told in whole seconds: it has to be a later one than the connection's.
+    const connected = await serverSeconds();
+    await waitFor(async () => (await serverSeconds()) > connected + 1, {
+      what: 'a second to pass',
+    });
+    const victim = new pg.Client(server.config());
+    victim.on('error', () => {});
+    await victim.connect();
+    const armed = proxy.arm({ when: { bytes: /COMMIT/ }, fault: 'cut-after' });
+    const running = increment(name, {}, own);
+    await armed.hit;
+    proxy.refuse();
+    const started = await postmasterStart();
+    const { pid } = (await victim.query('select pg_backend_pid() as pid')).rows[0] as {
+      pid: number;
+    };
+    process.kill(pid, 'SIGKILL');
+    await waitFor(() => server.ready(1000).then(() => true), { what: 'the server to recover' });
+    await proxy.accept();
+    expect(await running).toEqual({ runs: 1, value: 'run 1' });
+    expect(await postmasterStart()).toBe(started);
+    expect(await value()).toBe(2);
+    await own.end();
   });
 
   it('of a server that is gone for good is a CommitOutcomeUnknownError with the driver’s error behind it', async () => {

@@ -45,6 +45,8 @@ describe.skipIf(lab.reason)(`the health of a pool ${lab.reason}`, () => {
 
   it('never gives out a client again whose statement timed out on the client’s side', async () => {
     const pool = lab.pool({ max: 1, query_timeout: 150 });
+    const retries: unknown[] = [];
+    pool.policy.on('retry', (event) => retries.push(event));
     const client = await pool.connect();
     const { rows: poisoned } = await client.query('select pg_backend_pid() as pid');
     const error = await failureOf(client.query('select pg_sleep(10)'));
@@ -54,6 +56,7 @@ describe.skipIf(lab.reason)(`the health of a pool ${lab.reason}`, () => {
     client.release();
     const { rows: next } = await pool.query('select pg_backend_pid() as pid');
     expect(next[0].pid).not.toBe(poisoned[0].pid);
+    expect(retries).toEqual([]);
     await terminateBackends(lab.server);
   });
 
@@ -104,7 +107,7 @@ describe.skipIf(lab.reason)(`the health of a pool ${lab.reason}`, () => {
   });
 
   it('lets the server shut down smartly: idle clients are closed once a connect is refused, busy ones after their query', async () => {
-    const pool = lab.pool({ max: 4 });
+    const pool = lab.pool({ max: 4, idleTimeoutMillis: 0 });
     await Promise.all([1, 2, 3].map(() => pool.query('select pg_sleep(0.05)')));
     expect(pool.idleCount).toBe(3);
     const held = await pool.connect();
