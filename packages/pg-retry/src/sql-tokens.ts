@@ -1,5 +1,5 @@
 /** What a {@link Token} is; punctuation is named by itself. */
-export type TokenType =
+type TokenType =
   | 'word'
   | 'quoted'
   | 'literal'

@@ -6,8 +6,6 @@ import { outageCases } from './outage-cases.js';
 import { refusalCases } from './refusal-cases.js';
 import { silenceCases } from './silence-cases.js';
 
-export type { Bounds, Contract, ContractClient, ContractService } from './contract.js';
-
 /** What every connector guarantees, over a real service with real faults. */
 export async function connectorContract(contract: Contract): Promise<void> {
   describeWith(contract, await contract.start(), (fixture) => {

@@ -3,7 +3,7 @@ import type { ConnectorRetryOptions } from '@outlast/core-retry/connector';
 import type { Pattern } from '../../faults/index.js';
 
 /** Bounds of one operation. */
-export interface Bounds {
+interface Bounds {
   readonly totalTimeoutMs?: number;
   readonly signal?: AbortSignal;
 }
