@@ -35,8 +35,8 @@ export function connectorOptions(
   defaults: ConnectorDefaults,
   env?: Readonly<Record<string, string | undefined>>,
 ): { readonly retry: RetryOptions; readonly waitMs: number } {
+  checkOptions('retry', options ?? {}, KNOWN);
   const given = withoutUndefined(options ?? {});
-  checkOptions('retry', given, KNOWN);
   const { waitMs: givenWait, ...code } = given;
   const { waitMs: envWait, ...environment } = retryOptionsFromEnv(prefixes, env);
   const merged = { ...defaults, ...environment, ...code };
