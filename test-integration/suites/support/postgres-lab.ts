@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool, type RetryPoolConfig } from '@outlast/pg-retry';
 import pg from 'pg';
 import { afterAll, afterEach, beforeEach } from 'vitest';
@@ -10,6 +11,8 @@ import {
   takePostgres,
   waitFor,
 } from '../../servers/index.js';
+
+const END_MS = 5000;
 
 export interface LabOptions extends Pick<TakeOptions, 'log' | 'settings'> {
   /** Whether the server must be one that can be stopped and shows its log. Default false. */
@@ -46,13 +49,18 @@ export class PostgresLab {
     });
     afterEach(async () => {
       const open = this.#pools.splice(0).filter((pool) => !pool.ended);
-      await Promise.all(open.map((pool) => pool.end()));
+      const ending = Promise.all(open.map((pool) => pool.end()));
+      // A test that failed may still hold a client, for which a pool waits.
+      const late = sleep(END_MS, 'late', { ref: false });
+      const ended = await Promise.race([ending, late]);
       // A request to stop a statement may still be on its way.
       await this.proxy.heal();
+      if (ended === 'late') this.proxy.cutAll();
       await waitFor(async () => (await this.sessions()).length === 0, {
         what: 'the server to be rid of all our sessions',
       });
       await this.proxy.close();
+      if (ended === 'late') throw new Error(`A pool did not end within ${END_MS} ms.`);
     });
     afterAll(() => this.server.dispose());
   }
