@@ -1,3 +1,6 @@
+// Not the global: that is a getter, and this is read once a call.
+import { performance } from 'node:perf_hooks';
+
 /** A timer that can be called off. */
 export interface Timer {
   cancel(): void;
