@@ -59,5 +59,6 @@ function between(low: number, high: number, random: () => number): number {
   const r = random();
   // A random source that strays from [0, 1) must not break the bounds.
   const unit = r > 0 ? Math.min(r, 1) : 0;
-  return low + (high - low) * unit;
+  // The sum may round to just above its bound.
+  return Math.min(low + (high - low) * unit, high);
 }

@@ -66,7 +66,7 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
       if (timeoutMs !== Infinity) host.deadlines.add(this);
     } else this.setTimer(timeoutMs);
     if (signals.length > 0 && !this.watch(signals)) return;
-    if (host.emitter.active) {
+    if (host.emitter.watched) {
       announceFirst(host.emitter, this.settings, this.call, this.work);
       // A listener may have aborted.
       if (this.answered) return;
@@ -171,7 +171,7 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
     if (this.answered) return;
     this.disarm();
     const { emitter } = this.host;
-    if (emitter.active && this.operation === undefined) {
+    if (emitter.watched && this.operation === undefined) {
       announceSuccess(emitter, this.settings, this.call, this.work, 1, this.start);
     }
     this.resolve(value);

@@ -1,3 +1,4 @@
+import { type Channel, channel } from 'node:diagnostics_channel';
 import type { Failure } from './failure.js';
 import type { FailedAttempt, Reason } from './marks.js';
 
@@ -73,6 +74,30 @@ export interface UpEvent extends Base {
   readonly downMs: number;
 }
 
+/** What a circuit breaker is, seen from outside. `isolated` is open by hand. */
+export type BreakerState = 'closed' | 'open' | 'half-open' | 'isolated';
+
+/** A circuit breaker changed its state. `operation` is the breaker's name. */
+export interface BreakerEvent extends Base {
+  readonly type: 'breaker';
+  readonly from: BreakerState;
+  readonly to: BreakerState;
+  /** Why, for people: `5 consecutive failures`, `a probe failed`, `reset`. */
+  readonly reason: string;
+  /** How long it stays open; only when it opens. */
+  readonly openTimeoutMs?: number;
+}
+
+/**
+ * The store of a breaker's state cannot be used, or holds what cannot be read. Once an outage of the
+ * store; calls go on without it. `operation` is the breaker's name.
+ */
+export interface StoreEvent extends Base {
+  readonly type: 'store';
+  readonly action: 'load' | 'save' | 'claim';
+  readonly error: unknown;
+}
+
 export type PolicyEvent =
   | AttemptEvent
   | RetryEvent
@@ -80,6 +105,8 @@ export type PolicyEvent =
   | ExhaustedEvent
   | OutcomeUnknownEvent
   | BudgetEvent
+  | BreakerEvent
+  | StoreEvent
   | DownEvent
   | UpEvent;
 
@@ -87,45 +114,66 @@ export type PolicyEventType = PolicyEvent['type'];
 export type PolicyEventOf<T extends PolicyEventType> = Extract<PolicyEvent, { type: T }>;
 export type PolicyListener<T extends PolicyEventType> = (event: PolicyEventOf<T>) => void;
 
+/** Every type of event; each is also published on the diagnostics channel `outlast:<type>`. */
 export const EVENT_TYPES: readonly PolicyEventType[] = [
   'attempt',
   'retry',
   'success',
   'exhausted',
   'outcomeUnknown',
+  'breaker',
   'budget',
+  'store',
   'down',
   'up',
 ];
 
-/** Listeners by type. Costs one property read where nobody listens. */
+const CHANNELS = Object.fromEntries(
+  EVENT_TYPES.map((type) => [type, channel(`outlast:${type}`)]),
+) as Readonly<Record<PolicyEventType, Channel>>;
+// Read by every call: these two are all that a call which succeeds at once can report.
+const ATTEMPT = CHANNELS.attempt;
+const SUCCESS = CHANNELS.success;
+
+/** Listeners by type. Costs three property reads where nobody listens. */
 export class Emitter {
   private readonly listeners = new Map<PolicyEventType, readonly ((event: never) => void)[]>();
-  /** Whether anyone listens at all. */
-  active = false;
+  private hot = false;
+
+  /** Whether anyone wants to hear of a call that succeeds at once. */
+  get watched(): boolean {
+    return this.hot || ATTEMPT.hasSubscribers || SUCCESS.hasSubscribers;
+  }
 
   on<T extends PolicyEventType>(type: T, listener: PolicyListener<T>): () => void {
     // A wrapper of its own, so that the same function may listen twice and each go by itself.
     const entry = (event: never): void => listener(event);
     this.listeners.set(type, [...(this.listeners.get(type) ?? []), entry]);
-    this.active = true;
+    this.look();
     return () => {
       const rest = (this.listeners.get(type) ?? []).filter((other) => other !== entry);
       if (rest.length > 0) this.listeners.set(type, rest);
       else this.listeners.delete(type);
-      this.active = this.listeners.size > 0;
+      this.look();
     };
   }
 
   has(type: PolicyEventType): boolean {
-    return this.active && this.listeners.has(type);
+    return this.listeners.has(type) || CHANNELS[type].hasSubscribers;
   }
 
   emit(event: PolicyEvent): void {
-    const listeners = this.listeners.get(event.type);
-    if (listeners === undefined) return;
     Object.freeze(event);
-    for (const listener of listeners) callHook(listener, event as never);
+    const listeners = this.listeners.get(event.type);
+    if (listeners !== undefined) {
+      for (const listener of listeners) callHook(listener, event as never);
+    }
+    const { hasSubscribers } = CHANNELS[event.type];
+    if (hasSubscribers) CHANNELS[event.type].publish(event);
+  }
+
+  private look(): void {
+    this.hot = this.listeners.has('attempt') || this.listeners.has('success');
   }
 }
 

@@ -16,10 +16,10 @@ export async function run<T>(
   start: number,
 ): Promise<T> {
   const attempt = new AttemptState(1, Infinity, settings.clock);
-  if (host.emitter.active) announceFirst(host.emitter, settings, call, work);
+  if (host.emitter.watched) announceFirst(host.emitter, settings, call, work);
   try {
     const value = await work(attempt);
-    if (host.emitter.active) announceSuccess(host.emitter, settings, call, work, 1, start);
+    if (host.emitter.watched) announceSuccess(host.emitter, settings, call, work, 1, start);
     return value;
   } catch (error) {
     const name = nameOf(settings, call, work);

@@ -1,5 +1,6 @@
 export type { Attempt } from './attempt.js';
 export { type BackoffOptions, backoffDelay, type Jitter } from './backoff.js';
+export type { BreakerSnapshot, BreakerStore, ProbeClaim } from './breaker-store.js';
 export type { CallOptions, Resolution, Work } from './call.js';
 export { type Clock, systemClock, type Timer } from './clock.js';
 export {
@@ -20,6 +21,8 @@ export {
 } from './errors.js';
 export type {
   AttemptEvent,
+  BreakerEvent,
+  BreakerState,
   BudgetEvent,
   DownEvent,
   ExhaustedEvent,
@@ -29,6 +32,7 @@ export type {
   PolicyEventType,
   PolicyListener,
   RetryEvent,
+  StoreEvent,
   SuccessEvent,
   UpEvent,
 } from './events.js';

@@ -216,7 +216,9 @@ export class Operation<T> {
     this.previousDelayMs = delayMs;
     this.delaysMs.push(delayMs);
     if (this.delaysMs.length > KEPT_DELAYS) this.delaysMs.shift();
-    if (host.emitter.active || settings.onRetry !== undefined) this.announceRetry(failure, delayMs);
+    if (host.emitter.has('retry') || settings.onRetry !== undefined) {
+      this.announceRetry(failure, delayMs);
+    }
     // Whoever was told may have closed or aborted.
     if (host.closed) throw this.surface('closed');
     if (!this.abandoned) await this.sleep(delayMs);
@@ -288,7 +290,7 @@ export class Operation<T> {
       ...(retryAfterMs === undefined ? undefined : { retryAfterMs }),
     });
     const surfacing = mark(error, info, this.host, this);
-    if (this.host.emitter.active && reason !== 'cancelled' && reason !== 'closed') {
+    if (reason !== 'cancelled' && reason !== 'closed') {
       this.reportFailure(info, failure, surfacing);
     }
     return surfacing;
