@@ -8,8 +8,14 @@ export class OutlastError extends Error {
   /** Stable, for programs: `OUTLAST_…`. */
   readonly code: string;
 
-  constructor(code: string, message: string, options?: { readonly cause?: unknown }) {
-    super(redact(message), options);
+  /** @param clean the message without secrets, if the caller has it already */
+  constructor(
+    code: string,
+    message: string,
+    options?: { readonly cause?: unknown },
+    clean: string = redact(message),
+  ) {
+    super(clean, options);
     this.code = code;
   }
 
@@ -76,6 +82,34 @@ export class ClosedError extends OutlastError {
   }
 }
 
+/** A circuit breaker is open: the operation was not called. Made without a stack, for it is the hot path of an outage. */
+export class CircuitOpenError extends OutlastError {
+  /** The breaker's name. */
+  readonly breaker: string;
+  /** Until it admits a probe, in milliseconds; undefined while probes are under way, or if it was isolated. */
+  readonly retryAfterMs: number | undefined;
+
+  /** @param message without secrets */
+  constructor(breaker: string, message: string, retryAfterMs: number | undefined) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    super('OUTLAST_CIRCUIT_OPEN', message, undefined, message);
+    Error.stackTraceLimit = stackTraceLimit;
+    this.breaker = breaker;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** All slots of a bulkhead are taken, and its queue is full: the operation was not called. */
+export class BulkheadFullError extends OutlastError {
+  constructor(maxConcurrent: number, maxQueued: number) {
+    super(
+      'OUTLAST_BULKHEAD_FULL',
+      `${maxConcurrent} operations are under way and ${maxQueued} wait, which is all that this bulkhead allows. Allow more of them, or ask again later.`,
+    );
+  }
+}
+
 /** True for every error of ours, also from another copy of the package. */
 export function isOutlastError(error: unknown): error is OutlastError {
   return error instanceof Error && BRAND in error;
@@ -92,6 +126,10 @@ export const isAttemptTimeoutError: (error: unknown) => error is AttemptTimeoutE
   guard('OUTLAST_ATTEMPT_TIMEOUT');
 export const isOutcomeUnknownError: (error: unknown) => error is OutcomeUnknownError =
   guard('OUTLAST_OUTCOME_UNKNOWN');
+export const isCircuitOpenError: (error: unknown) => error is CircuitOpenError =
+  guard('OUTLAST_CIRCUIT_OPEN');
+export const isBulkheadFullError: (error: unknown) => error is BulkheadFullError =
+  guard('OUTLAST_BULKHEAD_FULL');
 export const isCommitOutcomeUnknownError: (error: unknown) => error is CommitOutcomeUnknownError =
   guard('OUTLAST_COMMIT_OUTCOME_UNKNOWN');
 export const isOptionError: (error: unknown) => error is OptionError = guard('OUTLAST_OPTION');

@@ -168,13 +168,18 @@ export class Emitter {
     if (listeners !== undefined) {
       for (const listener of listeners) callHook(listener, event as never);
     }
-    const { hasSubscribers } = CHANNELS[event.type];
-    if (hasSubscribers) CHANNELS[event.type].publish(event);
+    publish(event);
   }
 
   private look(): void {
     this.hot = this.listeners.has('attempt') || this.listeners.has('success');
   }
+}
+
+/** Publishes a frozen event on the diagnostics channel of its type. */
+export function publish(event: PolicyEvent): void {
+  const to = CHANNELS[event.type];
+  if (to.hasSubscribers) to.publish(event);
 }
 
 /** A hook that throws, or rejects, changes nothing. */

@@ -134,6 +134,10 @@ function classifyOwnError(error: unknown, outcome: Outcome): Failure | undefined
     return { category: 'invalid', transient: false, outcome: 'not-applied', code };
   if (code === 'OUTLAST_DEADLINE_EXCEEDED')
     return { category: 'timeout', transient: false, outcome, code };
+  if (code === 'OUTLAST_CIRCUIT_OPEN')
+    return { category: 'unavailable', transient: false, outcome: 'not-applied', code };
+  if (code === 'OUTLAST_BULKHEAD_FULL')
+    return { category: 'resource-exhausted', transient: false, outcome: 'not-applied', code };
   if (code === 'OUTLAST_CLOSED') return { category: 'cancelled', transient: false, outcome, code };
   return { category: 'unknown', transient: false, outcome, code };
 }

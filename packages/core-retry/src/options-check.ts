@@ -36,6 +36,26 @@ export const callable: Check = (value) => (typeof value === 'function' ? undefin
 export const nonEmptyText: Check = (value) =>
   typeof value === 'string' && value.length > 0 ? undefined : 'a text that is not empty';
 
+/** One of a few texts. */
+export function oneOf(...valid: readonly string[]): Check {
+  return (value) =>
+    valid.includes(value as string) ? undefined : valid.map((text) => `'${text}'`).join(' or ');
+}
+
+export const isJitter: Check = (value) =>
+  typeof value === 'boolean' ||
+  value === 'full' ||
+  value === 'equal' ||
+  value === 'decorrelated' ||
+  (typeof value === 'number' && value >= 0 && value <= 1)
+    ? undefined
+    : "a ratio from 0 to 1, true, false, 'full', 'equal' or 'decorrelated'";
+
+export const isClock: Check = (value) =>
+  hasMethods(value, ['now', 'wallNow', 'setTimeout'])
+    ? undefined
+    : 'a Clock: { now, wallNow, setTimeout }';
+
 /** By shape, for a signal of another realm is as good. */
 export const abortSignal: Check = (value) =>
   hasMethods(value, ['addEventListener', 'removeEventListener']) && 'aborted' in (value as object)

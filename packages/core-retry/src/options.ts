@@ -13,11 +13,13 @@ import {
   flag,
   fraction,
   hasMethods,
+  isClock,
+  isJitter,
   type Known,
   nonEmptyText,
   wholeNumber,
 } from './options-check.js';
-import { RetryBudget } from './retry-budget.js';
+import type { RetryBudget } from './retry-budget.js';
 
 /** Options of a policy; a call may narrow any of them. Durations are milliseconds. */
 export interface RetryOptions {
@@ -82,22 +84,11 @@ export interface Settings {
   readonly random: () => number;
 }
 
-const isJitter: Check = (value) =>
-  typeof value === 'boolean' ||
-  value === 'full' ||
-  value === 'equal' ||
-  value === 'decorrelated' ||
-  (typeof value === 'number' && value >= 0 && value <= 1)
-    ? undefined
-    : "a ratio from 0 to 1, true, false, 'full', 'equal' or 'decorrelated'";
-
-const isClock: Check = (value) =>
-  hasMethods(value, ['now', 'wallNow', 'setTimeout'])
-    ? undefined
-    : 'a Clock: { now, wallNow, setTimeout }';
-
+// By shape, so that nobody pays for what he does not use.
 const isBudget: Check = (value) =>
-  value === false || value instanceof RetryBudget ? undefined : 'a RetryBudget, or false';
+  value === false || hasMethods(value, ['deposit', 'withdraw'])
+    ? undefined
+    : 'a RetryBudget, or false';
 
 /** The checks of {@link RetryOptions}; connectors add their own keys to them. */
 export const RETRY_OPTIONS: Known<RetryOptions> = {
