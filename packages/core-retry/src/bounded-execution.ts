@@ -1,16 +1,18 @@
+import { refused } from './admission.js';
 import { AttemptState } from './attempt.js';
 import type { CallOptions, Work } from './call.js';
 import type { Timer } from './clock.js';
 import type { DeadlineQueue, Expiring } from './deadline.js';
 import { AttemptTimeoutError, DeadlineExceededError } from './errors.js';
-import { announceFirst, announceSuccess, nameOf, recover } from './execution.js';
+import { announceFirst, ending, firstSucceeded, recover } from './execution.js';
 import type { Reason } from './marks.js';
-import { type Host, Operation } from './operation.js';
+import { Operation, type SleepingHost } from './operation.js';
 import type { Settings } from './options.js';
 import { onAbort } from './signal-hub.js';
+import { isUnwanted, nameOf, Unwanted } from './story.js';
 
 /** What the policy lends to executions with bounds. */
-export interface BoundedHost extends Host {
+export interface BoundedHost extends SleepingHost {
   readonly deadlines: DeadlineQueue;
   /** The one length that `deadlines` holds; other lengths get a timer of their own. */
   readonly deadlineMs: number;
@@ -32,6 +34,10 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   private readonly attemptTimeoutMs: number;
   private readonly resolve: (value: T) => void;
   private readonly reject: (error: unknown) => void;
+  /** The breaker's; 0 without one, or before it has admitted. */
+  private ticket: number;
+  /** Whether it holds a slot of the bulkhead, and has been counted by the budget. */
+  private admitted = true;
   private answered = false;
   private operation: Operation<T> | undefined = undefined;
   private rare: Rare | undefined = undefined;
@@ -46,6 +52,7 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
     start: number,
     timeoutMs: number,
     attemptTimeoutMs: number,
+    ticket: number,
     resolve: (value: T) => void,
     reject: (error: unknown) => void,
   ) {
@@ -56,25 +63,70 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
     this.work = work;
     this.start = start;
     this.attemptTimeoutMs = attemptTimeoutMs;
+    this.ticket = ticket;
     this.resolve = resolve;
     this.reject = reject;
   }
 
-  begin(timeoutMs: number, signals: readonly AbortSignal[]): void {
+  /** @param gate what has to be waited for before the first attempt; without it, the execution is admitted */
+  begin(timeoutMs: number, signals: readonly AbortSignal[], gate: Gate | undefined): void {
     const { host } = this;
+    this.admitted = gate === undefined;
     if (timeoutMs === host.deadlineMs) {
       if (timeoutMs !== Infinity) host.deadlines.add(this);
     } else this.setTimer(timeoutMs);
     if (signals.length > 0 && !this.watch(signals)) return;
+    if (gate === undefined) this.callFirst();
+    else this.pass(gate);
+  }
+
+  private callFirst(): void {
+    const { host } = this;
     if (host.emitter.watched) {
       announceFirst(host.emitter, this.settings, this.call, this.work);
       // A listener may have aborted.
       if (this.answered) return;
     }
     this.callOnce(this).then(
-      (value) => this.succeed(value),
+      (value) => {
+        if (this.answered) return;
+        if (isUnwanted(this.settings, value)) this.goOn(new Unwanted(value));
+        else this.succeed(value);
+      },
       (error: unknown) => this.goOn(error),
     );
+  }
+
+  private pass(gate: Gate): void {
+    const { settings } = this;
+    // Nothing is called before, so nothing can have been sent.
+    this.phase = 'acquire';
+    gate(settings, this.signal).then(
+      (ticket) => {
+        if (this.answered) {
+          if (ticket !== 0) settings.breaker?.released(ticket);
+          settings.bulkhead?.leave();
+          return;
+        }
+        this.phase = 'sent';
+        this.ticket = ticket;
+        this.admitted = true;
+        settings.budget?.deposit(settings.clock.now());
+        this.callFirst();
+      },
+      (error) => {
+        if (this.answered) return;
+        const { host, call, work, start } = this;
+        this.refuse(refused(host, settings, call, work, error, start));
+      },
+    );
+  }
+
+  private refuse(error: unknown): void {
+    const { fallback } = this.settings;
+    this.disarm();
+    if (fallback === undefined) this.reject(error);
+    else new Promise<T>((resolve) => resolve(fallback(error) as T)).then(this.resolve, this.reject);
   }
 
   expire(): void {
@@ -145,8 +197,8 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   }
 
   private operationNow(): Operation<T> {
-    const { host, settings, call, start } = this;
-    this.operation ??= new Operation(host, settings, call, this, start, this.name);
+    const { host, settings, call, start, ticket } = this;
+    this.operation ??= new Operation<T>(host, settings, call, this, start, this.name, ticket);
     return this.operation;
   }
 
@@ -170,9 +222,9 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   private succeed(value: T): void {
     if (this.answered) return;
     this.disarm();
-    const { emitter } = this.host;
-    if (emitter.watched && this.operation === undefined) {
-      announceSuccess(emitter, this.settings, this.call, this.work, 1, this.start);
+    if (this.operation === undefined) {
+      const { host, settings, call, work, start, ticket } = this;
+      firstSucceeded(host.emitter, settings, call, work, start, ticket);
     }
     this.resolve(value);
   }
@@ -181,11 +233,15 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
     if (this.answered) return;
     this.disarm();
     this.host.deadlines.settle();
-    this.reject(error);
+    const { settings } = this;
+    if (Unwanted.is(error)) this.resolve(error.value as T);
+    else if (settings.fallback === undefined) this.reject(error);
+    else ending(this.operationNow(), settings, error).then(this.resolve, this.reject);
   }
 
   private disarm(): void {
     this.answered = true;
+    if (this.admitted) this.settings.bulkhead?.leave();
     this.host.deadlines.remove(this);
     this.attemptTimer?.cancel();
     if (this.rare === undefined) return;
@@ -193,6 +249,8 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
     this.rare.unwatch?.();
   }
 }
+
+type Gate = (settings: Settings, signal: AbortSignal) => Promise<number>;
 
 /** What few executions need. */
 interface Rare {

@@ -89,6 +89,7 @@ export class Bulkhead {
    * @throws BulkheadFullError, or the signal's reason
    */
   enter(signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted === true) return Promise.reject(signal.reason);
     if (this.tryEnter()) return Promise.resolve();
     if (this.queue.size >= this.maxQueued) {
       this.refused += 1;

@@ -34,7 +34,12 @@ export interface CallOptions<T = unknown> extends RetryOptions {
    * anything else is tried, so its own waits must be bounded.
    */
   readonly stop?: (attempt: Attempt) => unknown;
+  retryResult?(value: T): boolean;
+  fallback?(error: unknown): T | PromiseLike<T>;
 }
+
+/** What thinking over a failure reads from a call; any call has it. */
+export type CallFacts = Pick<RetryOptions, 'classify' | 'idempotent' | 'maxAttempts'>;
 
 // What an execution reads from the call itself: these cost no resolution of options.
 const HOT: ReadonlySet<string> = new Set([

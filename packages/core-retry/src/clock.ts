@@ -14,6 +14,14 @@ export interface Clock {
   wallNow(): number;
   /** Calls `fn` once after `ms`; `unref` lets the process exit before. */
   setTimeout(fn: () => void, ms: number, options?: { readonly unref?: boolean }): Timer;
+  /** Blocks the thread for `ms`. Default: as the machine does it. */
+  sleepSync?(ms: number): void;
+}
+
+/** Blocks the thread: nothing else in the process runs meanwhile. */
+export function sleepSync(clock: Clock, ms: number): void {
+  if (clock.sleepSync !== undefined) clock.sleepSync(ms);
+  else if (ms > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 // The longest delay that setTimeout can hold; a longer one would fire after 1 ms instead.

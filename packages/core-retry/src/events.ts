@@ -164,11 +164,16 @@ export class Emitter {
 
   emit(event: PolicyEvent): void {
     Object.freeze(event);
+    this.relay(event);
+    publish(event);
+  }
+
+  /** Passes on an event that somebody else has made and published. */
+  relay(event: PolicyEvent): void {
     const listeners = this.listeners.get(event.type);
     if (listeners !== undefined) {
       for (const listener of listeners) callHook(listener, event as never);
     }
-    publish(event);
   }
 
   private look(): void {

@@ -1,31 +1,70 @@
 import { AttemptState } from './attempt.js';
 import type { CallOptions, Work } from './call.js';
 import type { Emitter } from './events.js';
-import { type Host, Operation } from './operation.js';
+import { Operation, type SleepingHost } from './operation.js';
 import type { Settings } from './options.js';
+import { isUnwanted, nameOf, Unwanted } from './story.js';
 
 /**
- * One call of `execute` without a deadline, a signal or attempt timeouts: the success path, in one async
- * frame. What a failure needs is made when there is one.
+ * One call without a deadline, a signal or attempt timeouts: the success path, in one async frame.
+ * What a failure needs is made when there is one.
  */
 export async function run<T>(
-  host: Host,
+  host: SleepingHost,
   settings: Settings,
   call: CallOptions<T>,
   work: Work<T>,
   start: number,
+  ticket: number,
 ): Promise<T> {
   const attempt = new AttemptState(1, Infinity, settings.clock);
   if (host.emitter.watched) announceFirst(host.emitter, settings, call, work);
   try {
     const value = await work(attempt);
-    if (host.emitter.watched) announceSuccess(host.emitter, settings, call, work, 1, start);
-    return value;
+    if (settings.retryResult === undefined || !isUnwanted(settings, value)) {
+      firstSucceeded(host.emitter, settings, call, work, start, ticket);
+      settings.bulkhead?.leave();
+      return value;
+    }
+    throw new Unwanted(value);
   } catch (error) {
     const name = nameOf(settings, call, work);
-    const operation = new Operation(host, settings, call, attempt, start, name);
-    return await recover(operation, error, work);
+    const operation = new Operation<T>(host, settings, call, attempt, start, name, ticket);
+    return await outlast(operation, settings, error, work);
   }
+}
+
+/** From the first failure to the end, whatever that is. */
+async function outlast<T>(
+  operation: Operation<T>,
+  settings: Settings,
+  error: unknown,
+  work: Work<T>,
+): Promise<T> {
+  let surfaced: unknown;
+  try {
+    return await recover(operation, error, work);
+  } catch (thrown) {
+    surfaced = thrown;
+  } finally {
+    settings.bulkhead?.leave();
+  }
+  return await ending(operation, settings, surfaced);
+}
+
+/** What the caller gets in the end: a value that `retryResult` did not want, a fallback, or the error. */
+export async function ending<T>(
+  operation: Operation<T>,
+  settings: Settings,
+  surfaced: unknown,
+): Promise<T> {
+  if (Unwanted.is(surfaced)) return surfaced.value as T;
+  const { reason } = operation;
+  // Who cancels, or closes, does not want anything any more.
+  if (settings.fallback === undefined || reason === 'cancelled' || reason === 'closed') {
+    throw surfaced;
+  }
+  return (await settings.fallback(surfaced)) as T;
 }
 
 /**
@@ -48,22 +87,21 @@ export async function recover<T>(
     }
     // The caller has been answered; this promise goes nowhere.
     if (operation.abandoned) return undefined as T;
+    const attempt = operation.nextAttempt();
+    // A listener may have aborted.
+    if (operation.abandoned) return undefined as T;
     try {
-      const attempt = operation.nextAttempt();
-      // A listener may have aborted.
-      if (operation.abandoned) return undefined as T;
       const value = await callOnce(attempt);
-      operation.succeeded();
-      return value;
+      if (!operation.unwanted(value)) {
+        operation.succeeded();
+        return value;
+      }
+      error = new Unwanted(value);
     } catch (thrown) {
-      if (operation.abandoned) return undefined as T;
       error = thrown;
     }
+    if (operation.abandoned) return undefined as T;
   }
-}
-
-export function nameOf<T>(settings: Settings, call: CallOptions<T>, work: Work<T>): string {
-  return call.operation ?? settings.operation ?? (work.name || 'operation');
 }
 
 export function announceFirst<T>(
@@ -82,20 +120,26 @@ export function announceFirst<T>(
   });
 }
 
-export function announceSuccess<T>(
+/** The first attempt brought a value: the common end, without an {@link Operation}. */
+export function firstSucceeded<T>(
   emitter: Emitter,
   settings: Settings,
   call: CallOptions<T>,
   work: Work<T>,
-  attempts: number,
   start: number,
+  ticket: number,
 ): void {
-  if (!emitter.has('success')) return;
+  const { breaker, tally } = settings;
+  if (breaker !== undefined) {
+    breaker.succeeded(ticket, breaker.timed ? settings.clock.now() - start : 0);
+  }
+  if (tally !== undefined) tally.successes += 1;
+  if (!emitter.watched || !emitter.has('success')) return;
   emitter.emit({
     type: 'success',
     operation: nameOf(settings, call, work),
     at: settings.clock.wallNow(),
-    attempts,
+    attempts: 1,
     elapsedMs: settings.clock.now() - start,
   });
 }

@@ -4,19 +4,23 @@ import { SYSTEM_CODES } from './system-codes.js';
  * What kind of thing went wrong. `contention` means that the server rolled the work back and answers;
  * `conflict` that the answer is final (a duplicate key).
  */
-export type Category =
-  | 'network'
-  | 'timeout'
-  | 'unavailable'
-  | 'throttled'
-  | 'contention'
-  | 'resource-exhausted'
-  | 'auth'
-  | 'invalid'
-  | 'not-found'
-  | 'conflict'
-  | 'cancelled'
-  | 'unknown';
+export type Category = (typeof CATEGORIES)[number];
+
+/** Every category. */
+export const CATEGORIES = [
+  'network',
+  'timeout',
+  'unavailable',
+  'throttled',
+  'contention',
+  'resource-exhausted',
+  'auth',
+  'invalid',
+  'not-found',
+  'conflict',
+  'cancelled',
+  'unknown',
+] as const;
 
 /** Whether the failed work can have taken effect: `not-applied` is known, `unknown` is not. */
 export type Outcome = 'not-applied' | 'unknown';
@@ -108,6 +112,23 @@ export function classifyError(error: unknown, phase: Phase): Failure {
   if (behind !== undefined) return behind;
   if (isProgrammersError(error)) return { category: 'invalid', transient: false, outcome };
   return { category: 'unknown', transient: true, outcome };
+}
+
+/** A classifier that knows some errors: undefined for those that it does not. */
+export type PartialClassify = (error: unknown, phase: Phase) => Failure | undefined;
+
+/**
+ * Asks classifiers in order; the first that knows the error decides. What none of them knows is read as
+ * by a bare policy.
+ */
+export function composeClassifiers(...classifiers: readonly PartialClassify[]): Classify {
+  return (error, phase) => {
+    for (const classify of classifiers) {
+      const failure = classify(error, phase);
+      if (failure !== undefined) return failure;
+    }
+    return classifyError(error, phase);
+  };
 }
 
 /** True for the errors that a bug in the caller's own code throws. */

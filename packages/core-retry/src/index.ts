@@ -1,14 +1,22 @@
 export type { Attempt } from './attempt.js';
+export type { BlockAttempt } from './attempts.js';
 export { type BackoffOptions, backoffDelay, type Jitter } from './backoff.js';
 export type { BreakerSnapshot, BreakerStore, ProbeClaim } from './breaker-store.js';
+export { Bulkhead, type BulkheadOptions, type BulkheadStatus } from './bulkhead.js';
 export type { CallOptions, Resolution, Work } from './call.js';
+export { type BreakerPermit, type BreakerStatus, CircuitBreaker } from './circuit-breaker.js';
 export { type Clock, systemClock, type Timer } from './clock.js';
+export { type RetryableDecorator, retryable } from './decorator.js';
 export {
   AttemptTimeoutError,
+  BulkheadFullError,
+  CircuitOpenError,
   ClosedError,
   CommitOutcomeUnknownError,
   DeadlineExceededError,
   isAttemptTimeoutError,
+  isBulkheadFullError,
+  isCircuitOpenError,
   isClosedError,
   isCommitOutcomeUnknownError,
   isDeadlineExceededError,
@@ -37,15 +45,21 @@ export type {
   UpEvent,
 } from './events.js';
 export {
+  CATEGORIES,
   type Category,
   type Classify,
   classifyError,
   classifySystemError,
+  composeClassifiers,
   type Failure,
   isProgrammersError,
   type Outcome,
+  type PartialClassify,
   type Phase,
 } from './failure.js';
+export type { ErrorClass } from './judge.js';
+export { type Logger, logEvents } from './logger.js';
+export type { ManagerConfig, OperationConfig, ServiceConfig } from './manager-config.js';
 export {
   type FailedAttempt,
   isOutcomeUnknown,
@@ -53,10 +67,18 @@ export {
   type RetryInfo,
   retryInfo,
 } from './marks.js';
-export type { RetryOptions, Settings } from './options.js';
+export type { RetryOptions, Settings, Tally } from './options.js';
 export { type EnvironmentOptions, retryOptionsFromEnv } from './options-env.js';
-export { retryOptionsFromObject } from './options-object.js';
+export { breakerOptionsFromObject, retryOptionsFromObject } from './options-object.js';
 export { parseRetryAfter } from './retry-after.js';
 export { RetryBudget, type RetryBudgetOptions } from './retry-budget.js';
+export {
+  type ManagedCall,
+  type ManagerStatus,
+  type OperationNames,
+  RetryManager,
+  type RetryManagerOptions,
+} from './retry-manager.js';
 export { RetryPolicy, retry } from './retry-policy.js';
+export { retrySync, type SyncOptions } from './retry-sync.js';
 export { decide, type Verdict } from './rule.js';

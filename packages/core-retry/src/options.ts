@@ -1,9 +1,19 @@
 import type { Attempt } from './attempt.js';
 import type { Jitter } from './backoff.js';
+import type { Bulkhead } from './bulkhead.js';
+import type { CircuitBreaker } from './circuit-breaker.js';
 import { type Clock, systemClock } from './clock.js';
 import { OptionError } from './errors.js';
-import type { RetryEvent } from './events.js';
-import { type Classify, classifyError, type Failure } from './failure.js';
+import type { PolicyEvent, RetryEvent } from './events.js';
+import {
+  CATEGORIES,
+  type Category,
+  type Classify,
+  classifyError,
+  type Failure,
+} from './failure.js';
+import type { ErrorClass } from './judge.js';
+import { type Logger, logEvents } from './logger.js';
 import {
   abortSignal,
   type Check,
@@ -41,12 +51,34 @@ export interface RetryOptions {
   readonly idempotent?: boolean;
   /** What an error means. Default: network codes, system codes, programmer's errors. */
   readonly classify?: Classify;
-  /** Replaces the verdict whether the error is transient, never the question whether it was applied. */
+  /** Errors of these classes are transient, others are not: replaces the classifier's verdict. */
+  readonly retryOn?: readonly ErrorClass[];
+  /** Failures of these categories are transient, others are not; beside `retryOn`, either is enough. */
+  readonly retryCategories?: readonly Category[];
+  /** Errors of these classes are never retried, whatever the other options say. */
+  readonly neverRetry?: readonly ErrorClass[];
+  /** Replaces the verdict whether the error is transient, `retryOn` and `retryCategories` included, never the question whether it was applied. */
   readonly retryIf?: (error: unknown, attempt: Attempt) => boolean;
+  /**
+   * Whether a value is to be treated as a failure. When the attempts are used up, the last value is
+   * returned. One that is thrown away is disposed of, if it has `Symbol.dispose` or `Symbol.asyncDispose`.
+   */
+  retryResult?(value: unknown): boolean;
+  /**
+   * What the caller gets instead of the error, when the operation failed for good: not if it was
+   * cancelled or closed. What it throws surfaces. Its own time is not bounded by `totalTimeoutMs`.
+   */
+  fallback?(error: unknown): unknown;
   /** The delay before one retry instead of the backoff; undefined leaves it to the backoff. */
   readonly delayMs?: (failure: Failure, attempt: Attempt) => number | undefined;
   /** Bound on retries in relation to traffic. Default false: none. */
   readonly budget?: RetryBudget | false;
+  /** Refuses calls while the service is known to be ill. Default false: none. */
+  readonly breaker?: CircuitBreaker | false;
+  /** Bound on operations at a time; a slot is held over all retries. Default false: none. */
+  readonly bulkhead?: Bulkhead | false;
+  /** Gets a line for each retry, recovery and failure: pino, winston, console or their like. Default false. */
+  readonly logger?: Logger | false;
   /** Told before each retry; what it throws is ignored. */
   readonly onRetry?: (event: RetryEvent) => void;
   /** Aborts the operation, with the signal's reason. */
@@ -58,6 +90,13 @@ export interface RetryOptions {
   readonly clock?: Clock;
   /** Uniform in [0, 1). Default Math.random. */
   readonly random?: () => number;
+}
+
+/** What a manager counts of each operation. */
+export interface Tally {
+  successes: number;
+  failures: number;
+  retries: number;
 }
 
 /** Options with every default filled in. */
@@ -74,8 +113,20 @@ export interface Settings {
   readonly idempotent: boolean;
   readonly classify: Classify;
   readonly retryIf: ((error: unknown, attempt: Attempt) => boolean) | undefined;
+  readonly retryOn: readonly ErrorClass[] | undefined;
+  readonly retryCategories: readonly Category[] | undefined;
+  readonly neverRetry: readonly ErrorClass[] | undefined;
+  readonly retryResult: ((value: unknown) => boolean) | undefined;
+  readonly fallback: ((error: unknown) => unknown) | undefined;
   readonly delayMs: ((failure: Failure, attempt: Attempt) => number | undefined) | undefined;
   readonly budget: RetryBudget | undefined;
+  readonly breaker: CircuitBreaker | undefined;
+  readonly bulkhead: Bulkhead | undefined;
+  /** The logger, as a listener. */
+  readonly log: ((event: PolicyEvent) => void) | undefined;
+  readonly tally: Tally | undefined;
+  /** Whether a deadline, a timeout or a signal bounds every call. */
+  readonly bounded: boolean;
   readonly onRetry: ((event: RetryEvent) => void) | undefined;
   readonly signal: AbortSignal | undefined;
   readonly unref: boolean;
@@ -85,10 +136,20 @@ export interface Settings {
 }
 
 // By shape, so that nobody pays for what he does not use.
-const isBudget: Check = (value) =>
-  value === false || hasMethods(value, ['deposit', 'withdraw'])
+const instanceLike = (what: string, methods: readonly string[]): Check => {
+  return (value) =>
+    value === false || hasMethods(value, methods) ? undefined : `a ${what}, or false`;
+};
+
+const isClasses: Check = (value) =>
+  Array.isArray(value) && value.every((one) => typeof one === 'function')
     ? undefined
-    : 'a RetryBudget, or false';
+    : 'an array of error classes';
+
+const isCategories: Check = (value) =>
+  Array.isArray(value) && value.every((one) => CATEGORIES.includes(one))
+    ? undefined
+    : `an array of categories: ${CATEGORIES.join(', ')}`;
 
 /** The checks of {@link RetryOptions}; connectors add their own keys to them. */
 export const RETRY_OPTIONS: Known<RetryOptions> = {
@@ -103,7 +164,15 @@ export const RETRY_OPTIONS: Known<RetryOptions> = {
   classify: callable,
   retryIf: callable,
   delayMs: callable,
-  budget: isBudget,
+  retryOn: isClasses,
+  retryCategories: isCategories,
+  neverRetry: isClasses,
+  retryResult: callable,
+  fallback: callable,
+  budget: instanceLike('RetryBudget', ['deposit', 'withdraw']),
+  breaker: instanceLike('CircuitBreaker', ['admit', 'refusal']),
+  bulkhead: instanceLike('Bulkhead', ['tryEnter', 'leave']),
+  logger: instanceLike('logger with the methods info, warn and error', ['info', 'warn', 'error']),
   onRetry: callable,
   signal: abortSignal,
   unref: flag,
@@ -125,7 +194,17 @@ export const DEFAULTS: Settings = Object.freeze({
   classify: classifyError,
   retryIf: undefined,
   delayMs: undefined,
+  retryOn: undefined,
+  retryCategories: undefined,
+  neverRetry: undefined,
+  retryResult: undefined,
+  fallback: undefined,
   budget: undefined,
+  breaker: undefined,
+  bulkhead: undefined,
+  log: undefined,
+  tally: undefined,
+  bounded: false,
   onRetry: undefined,
   signal: undefined,
   unref: false,
@@ -141,22 +220,36 @@ export const DEFAULTS: Settings = Object.freeze({
  */
 export function resolveOptions(where: string, options: RetryOptions, base: Settings): Settings {
   checkOptions(where, options, RETRY_OPTIONS);
+  const totalTimeoutMs = Math.min(options.totalTimeoutMs ?? Infinity, base.totalTimeoutMs);
+  const attemptTimeoutMs = options.attemptTimeoutMs ?? base.attemptTimeoutMs;
+  const signal = options.signal ?? base.signal;
+  const { logger } = options;
   const settings: Settings = {
     maxAttempts: options.maxAttempts ?? base.maxAttempts,
     baseDelayMs: options.baseDelayMs ?? base.baseDelayMs,
     maxDelayMs: options.maxDelayMs ?? base.maxDelayMs,
     backoffFactor: options.backoffFactor ?? base.backoffFactor,
     jitter: options.jitter ?? base.jitter,
-    attemptTimeoutMs: options.attemptTimeoutMs ?? base.attemptTimeoutMs,
+    attemptTimeoutMs,
     // Of policy and call the shorter counts: a narrower caller cannot widen its host's bound.
-    totalTimeoutMs: Math.min(options.totalTimeoutMs ?? Infinity, base.totalTimeoutMs),
+    totalTimeoutMs,
     idempotent: options.idempotent ?? base.idempotent,
     classify: options.classify ?? base.classify,
     retryIf: options.retryIf ?? base.retryIf,
     delayMs: options.delayMs ?? base.delayMs,
-    budget: options.budget === false ? undefined : (options.budget ?? base.budget),
+    retryOn: options.retryOn ?? base.retryOn,
+    retryCategories: options.retryCategories ?? base.retryCategories,
+    neverRetry: options.neverRetry ?? base.neverRetry,
+    retryResult: options.retryResult ?? base.retryResult,
+    fallback: options.fallback ?? base.fallback,
+    budget: orNone(options.budget, base.budget),
+    breaker: orNone(options.breaker, base.breaker),
+    bulkhead: orNone(options.bulkhead, base.bulkhead),
+    log: logger === undefined ? base.log : logger === false ? undefined : logEvents(logger),
+    tally: base.tally,
+    bounded: totalTimeoutMs !== Infinity || attemptTimeoutMs !== Infinity || signal !== undefined,
     onRetry: options.onRetry ?? base.onRetry,
-    signal: options.signal ?? base.signal,
+    signal,
     unref: options.unref ?? base.unref,
     operation: options.operation ?? base.operation,
     clock: options.clock ?? base.clock,
@@ -164,6 +257,10 @@ export function resolveOptions(where: string, options: RetryOptions, base: Setti
   };
   checkBounded(where, settings.maxAttempts, settings.totalTimeoutMs, settings.signal);
   return Object.freeze(settings);
+}
+
+function orNone<T>(given: T | false | undefined, base: T | undefined): T | undefined {
+  return given === false ? undefined : (given ?? base);
 }
 
 export function checkBounded(

@@ -1,21 +1,19 @@
-import { BoundedExecution, type BoundedHost } from './bounded-execution.js';
+import { Attempts, type BlockAttempt } from './attempts.js';
+import { begin } from './begin.js';
 import { type CallOptions, narrow, type Work } from './call.js';
-import { DeadlineQueue } from './deadline.js';
-import { ClosedError } from './errors.js';
+import type { CircuitBreaker } from './circuit-breaker.js';
 import {
-  Emitter,
+  type BreakerEvent,
   EVENT_TYPES,
   type PolicyEvent,
   type PolicyEventType,
   type PolicyListener,
+  type StoreEvent,
 } from './events.js';
-import { run } from './execution.js';
-import type { Operation } from './operation.js';
 import { DEFAULTS, type RetryOptions, resolveOptions, type Settings } from './options.js';
 import { invalidOption, unknownOption } from './options-check.js';
-
-const NO_CALL: CallOptions<never> = Object.freeze({});
-const NO_SIGNALS: readonly AbortSignal[] = Object.freeze([]);
+import { PolicyState } from './policy-state.js';
+import { checkSync, executeSync } from './retry-sync.js';
 
 /**
  * Runs work until it succeeds, may not be repeated, or has been repeated enough.
@@ -25,16 +23,14 @@ export class RetryPolicy {
   /** Options with every default filled in. */
   readonly settings: Settings;
   private readonly state: PolicyState;
-  // Nothing to race against, unless a call brings it: decided once.
-  private readonly unbounded: boolean;
-
   /** @throws OptionError naming the option, the value and what is valid */
   constructor(options: RetryOptions = {}) {
     this.settings = resolveOptions('', options, DEFAULTS);
-    this.state = new PolicyState(this.settings);
-    const { totalTimeoutMs, attemptTimeoutMs, signal } = this.settings;
-    this.unbounded =
-      totalTimeoutMs === Infinity && attemptTimeoutMs === Infinity && signal === undefined;
+    this.state = new PolicyState(this.settings, 'The policy');
+    const { breaker, log } = this.settings;
+    if (breaker !== undefined && log !== undefined && typeof options.logger === 'object') {
+      logBreaker(breaker, options.logger, log);
+    }
   }
 
   /**
@@ -45,7 +41,6 @@ export class RetryPolicy {
    * @throws OptionError (as a rejection) for a bad call option
    */
   execute<T>(work: Work<T>, call?: CallOptions<T>): Promise<T> {
-    const { state } = this;
     let { settings } = this;
     if (call !== undefined) {
       try {
@@ -54,30 +49,7 @@ export class RetryPolicy {
         return Promise.reject(error);
       }
     }
-    if (state.closed) return Promise.reject(new ClosedError('The policy'));
-    const start = settings.clock.now();
-    settings.budget?.deposit(start);
-    const options: CallOptions<T> = call ?? NO_CALL;
-    if (this.unbounded && call === undefined) return run(state, settings, options, work, start);
-    const timeoutMs = Math.min(options.totalTimeoutMs ?? Infinity, settings.totalTimeoutMs);
-    const attemptTimeoutMs = options.attemptTimeoutMs ?? settings.attemptTimeoutMs;
-    const signals = signalsOf(options.signal, this.settings.signal);
-    if (timeoutMs === Infinity && attemptTimeoutMs === Infinity && signals === NO_SIGNALS) {
-      return run(state, settings, options, work, start);
-    }
-    return new Promise((resolve, reject) => {
-      new BoundedExecution(
-        state,
-        settings,
-        options,
-        work,
-        start,
-        timeoutMs,
-        attemptTimeoutMs,
-        resolve,
-        reject,
-      ).begin(timeoutMs, signals);
-    });
+    return begin(this.state, settings, work, call, this.settings.signal);
   }
 
   /** A function of the same signature and name that is retried; keeps `this`. */
@@ -95,6 +67,33 @@ export class RetryPolicy {
   }
 
   /**
+   * Like {@link wrap}, for a function that returns its value at once: **blocks the thread** while it waits.
+   *
+   * @throws OptionError if the policy has an `attemptTimeoutMs`, which a blocked thread cannot keep
+   */
+  wrapSync<This, Args extends unknown[], R>(
+    fn: (this: This, ...args: Args) => R,
+  ): (this: This, ...args: Args) => R {
+    const { state, settings } = this;
+    checkSync(settings);
+    const named = settings.operation === undefined && fn.name !== '' ? { operation: fn.name } : {};
+    const wrapped = function (this: This, ...args: Args): R {
+      return executeSync(state, settings, () => fn.apply(this, args), named);
+    };
+    return Object.defineProperty(wrapped, 'name', { value: fn.name, configurable: true });
+  }
+
+  /**
+   * Block form: `for await (const attempt of policy.attempts()) { await attempt.run(work) }`. The loop ends
+   * with the first turn in which no run failed; what surfaces otherwise is thrown by `run`.
+   */
+  attempts(
+    call: Omit<CallOptions<void>, 'retryResult' | 'fallback' | 'resolve'> = {},
+  ): AsyncIterableIterator<BlockAttempt> {
+    return new Attempts((work, options) => this.execute(work, options), call);
+  }
+
+  /**
    * Listens to what happens; events are frozen, and what a listener throws is ignored.
    *
    * @returns how to stop listening
@@ -102,12 +101,18 @@ export class RetryPolicy {
   on<T extends PolicyEventType>(type: T, listener: PolicyListener<T>): () => void {
     if (!EVENT_TYPES.includes(type)) throw unknownOption(`Event '${type}'`, type, EVENT_TYPES);
     if (typeof listener !== 'function') throw invalidOption('listener', listener, 'a function');
+    const { breaker } = this.settings;
+    // A breaker may serve many policies: it speaks for itself.
+    if ((type === 'breaker' || type === 'store') && breaker !== undefined) {
+      return breaker.on(type, listener as (event: BreakerEvent | StoreEvent) => void);
+    }
     return this.state.emitter.on(type, listener);
   }
 
   /** Reports an event of a connector's own (`down`, `up`) to the policy's listeners. */
   emit(event: PolicyEvent): void {
     this.state.emitter.emit(event);
+    this.settings.log?.(event);
   }
 
   /** Wakes what sleeps, which rejects with `ClosedError`, as do later calls. */
@@ -129,31 +134,17 @@ export function retry<T>(work: Work<T>, options: CallOptions<T> = {}): Promise<T
   }
 }
 
-function signalsOf(
-  ofCall: AbortSignal | undefined,
-  ofPolicy: AbortSignal | undefined,
-): readonly AbortSignal[] {
-  if (ofCall === undefined) return ofPolicy === undefined ? NO_SIGNALS : [ofPolicy];
-  return ofPolicy === undefined || ofPolicy === ofCall ? [ofCall] : [ofCall, ofPolicy];
-}
+const logged = new WeakMap<CircuitBreaker, WeakSet<object>>();
 
-/** What all calls of one policy share. */
-class PolicyState implements BoundedHost {
-  readonly emitter: Emitter = new Emitter();
-  readonly sleeping: Set<Operation<unknown>> = new Set();
-  readonly deadlines: DeadlineQueue;
-  readonly deadlineMs: number;
-  closed = false;
-
-  constructor(settings: Settings) {
-    this.deadlines = new DeadlineQueue(settings.clock);
-    this.deadlineMs = settings.totalTimeoutMs;
-  }
-
-  close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    this.deadlines.settle();
-    for (const operation of [...this.sleeping]) operation.wake(new ClosedError('The policy'));
-  }
+/** Once for each logger, however many policies share the two: `retry()` makes one a call. */
+function logBreaker(
+  breaker: CircuitBreaker,
+  logger: object,
+  log: (event: PolicyEvent) => void,
+): void {
+  const loggers = logged.get(breaker) ?? new WeakSet();
+  if (loggers.has(logger)) return;
+  logged.set(breaker, loggers.add(logger));
+  breaker.on('breaker', log);
+  breaker.on('store', log);
 }

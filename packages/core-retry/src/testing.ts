@@ -40,6 +40,11 @@ export class ManualClock implements Clock {
     return timer;
   }
 
+  /** Moves time on without firing timers, as a thread that is blocked would see it. */
+  sleepSync(ms: number): void {
+    this.time += ms;
+  }
+
   /** Timers that have neither fired nor been cancelled. */
   get pending(): number {
     return this.timers.size;
