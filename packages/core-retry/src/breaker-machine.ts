@@ -11,6 +11,7 @@ import {
   type StoreEvent,
 } from './events.js';
 import type { Failure } from './failure.js';
+import { redact } from './redact.js';
 
 /** What joins a breaker to a store. */
 export interface BreakerLink {
@@ -60,7 +61,8 @@ export class BreakerMachine {
   private link: BreakerLink | undefined = undefined;
 
   constructor(name: string, settings: BreakerSettings) {
-    this.name = name;
+    // Stands in events and messages.
+    this.name = redact(name);
     this.settings = settings;
     this.openTimeoutMs = settings.resetTimeoutMs;
     const { windowCalls, windowMs } = settings;

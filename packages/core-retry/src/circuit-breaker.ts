@@ -4,11 +4,10 @@ import {
   type CircuitBreakerOptions,
   resolveBreaker,
 } from './breaker-options.js';
-import { CircuitOpenError } from './errors.js';
+import { CircuitOpenError, circuitOpenMessage } from './errors.js';
 import type { BreakerEvent, BreakerState, StoreEvent } from './events.js';
 import type { Failure } from './failure.js';
 import { abortSignal, invalidOption, oneOf } from './options-check.js';
-import { redact } from './redact.js';
 import { onAbort } from './signal-hub.js';
 
 /** What a breaker looks like, as plain data. Times of day are milliseconds since 1970. */
@@ -152,11 +151,10 @@ export class CircuitBreaker extends BreakerMachine {
 
   /** What a call that is not admitted rejects with; cheap, for it has no stack. */
   refusal(): CircuitOpenError {
-    const name = redact(this.name);
-    this.message ??= `The circuit breaker '${name}' is open, so the operation was not called. Ask again when retryAfterMs is over.`;
+    this.message ??= circuitOpenMessage(this.name);
     const open = this.held === 'open' && this.isolations === 0;
     const left = open ? Math.max(0, this.openUntil - this.settings.clock.now()) : undefined;
-    return new CircuitOpenError(name, this.message, left);
+    return new CircuitOpenError(this.name, left, this.message);
   }
 
   private async run<T>(work: () => T | PromiseLike<T>, ticket: number): Promise<T> {

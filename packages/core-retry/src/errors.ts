@@ -89,8 +89,12 @@ export class CircuitOpenError extends OutlastError {
   /** Until it admits a probe, in milliseconds; undefined while probes are under way, or if it was isolated. */
   readonly retryAfterMs: number | undefined;
 
-  /** @param message without secrets */
-  constructor(breaker: string, message: string, retryAfterMs: number | undefined) {
+  /** @param message as {@link circuitOpenMessage} makes it, if the caller has it already */
+  constructor(
+    breaker: string,
+    retryAfterMs: number | undefined,
+    message: string = circuitOpenMessage(breaker),
+  ) {
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
     super('OUTLAST_CIRCUIT_OPEN', message, undefined, message);
@@ -98,6 +102,11 @@ export class CircuitOpenError extends OutlastError {
     this.breaker = breaker;
     this.retryAfterMs = retryAfterMs;
   }
+}
+
+/** Without the time that is left, so that it is made once a breaker, and without secrets. */
+export function circuitOpenMessage(breaker: string): string {
+  return `The circuit breaker '${redact(breaker)}' is open, so the operation was not called. Ask again when retryAfterMs is over.`;
 }
 
 /** All slots of a bulkhead are taken, and its queue is full: the operation was not called. */

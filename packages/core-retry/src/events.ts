@@ -31,6 +31,7 @@ export interface RetryEvent extends Base {
 export interface SuccessEvent extends Base {
   readonly type: 'success';
   readonly attempts: number;
+  readonly maxAttempts: number;
   readonly elapsedMs: number;
 }
 

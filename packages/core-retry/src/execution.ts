@@ -140,6 +140,7 @@ export function firstSucceeded<T>(
     operation: nameOf(settings, call, work),
     at: settings.clock.wallNow(),
     attempts: 1,
+    maxAttempts: call.maxAttempts ?? settings.maxAttempts,
     elapsedMs: settings.clock.now() - start,
   });
 }

@@ -58,7 +58,8 @@ export {
   type Phase,
 } from './failure.js';
 export type { ErrorClass } from './judge.js';
-export { type Logger, logEvents } from './logger.js';
+export type { LogFields } from './log-line.js';
+export { type Logger, type LogOptions, logEvents } from './logger.js';
 export type { ManagerConfig, OperationConfig, ServiceConfig } from './manager-config.js';
 export {
   type FailedAttempt,

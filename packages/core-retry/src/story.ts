@@ -117,7 +117,8 @@ export class Story {
     if (log === undefined && !this.host.emitter.has('success')) return;
     const attempts = this.attempt.number;
     const elapsedMs = clock.now() - this.start;
-    this.report({ type: 'success', ...this.base(), attempts, elapsedMs });
+    const { maxAttempts } = this;
+    this.report({ type: 'success', ...this.base(), attempts, maxAttempts, elapsedMs });
   }
 
   /** Whether the value is one that `retryResult` sends back. */

@@ -35,7 +35,14 @@ describe('events', () => {
           error,
         },
         { type: 'attempt', operation: 'op', at: wall + 1000, attempt: 2, maxAttempts: 3 },
-        { type: 'success', operation: 'op', at: wall + 1000, attempts: 2, elapsedMs: 1000 },
+        {
+          type: 'success',
+          operation: 'op',
+          at: wall + 1000,
+          attempts: 2,
+          maxAttempts: 3,
+          elapsedMs: 1000,
+        },
       ]);
       expect(events.every(Object.isFrozen)).toBe(true);
       expect((events[1] as { error: unknown }).error).toBe(error);

@@ -1,4 +1,13 @@
-import { isOptionError, RetryBudget, type RetryOptions, RetryPolicy } from '@outlast/core-retry';
+import {
+  Bulkhead,
+  CATEGORIES,
+  CircuitBreaker,
+  isOptionError,
+  RetryBudget,
+  type RetryOptions,
+  RetryPolicy,
+  type Settings,
+} from '@outlast/core-retry';
 import { invalidOption, nearest, RETRY_OPTIONS } from '@outlast/core-retry/connector';
 import { ManualClock } from '@outlast/core-retry/testing';
 import { describe, expect, it } from 'vitest';
@@ -25,6 +34,11 @@ const bounded: Row = {
 };
 const delay: Row = { valid: ms, invalid: notMs, says: 'a number of milliseconds, 0 or more' };
 const callback: Row = { valid: [fn, class {}], invalid: notFn, says: 'a function' };
+const classes: Row = {
+  valid: [[], [Error], [TypeError, RangeError]],
+  invalid: [Error, [new Error('no class')], ['Error'], null, {}, fn],
+  says: 'an array of error classes',
+};
 const flag: Row = { valid: [true, false], invalid: wrongFlag, says: 'true or false' };
 
 // A new option without a row here fails the first test.
@@ -57,6 +71,31 @@ const ROWS: Readonly<Record<keyof RetryOptions, Row>> = {
     invalid: [true, null, {}, { ratio: 0.2 }, 0, 'none'],
     says: 'a RetryBudget, or false',
   },
+  breaker: {
+    valid: [false, new CircuitBreaker()],
+    invalid: [true, null, {}, { failureThreshold: 5 }, 0, 'none'],
+    says: 'a CircuitBreaker, or false',
+  },
+  bulkhead: {
+    valid: [false, new Bulkhead({ maxConcurrent: 1 })],
+    invalid: [true, null, {}, { maxConcurrent: 1 }, 0, 'none'],
+    says: 'a Bulkhead, or false',
+  },
+  logger: {
+    valid: [false, console, { info: fn, warn: fn, error: fn }],
+    invalid: [true, null, {}, { info: fn, warn: fn }, 0, 'console'],
+    says: 'a logger with the methods info, warn and error, or false',
+  },
+  retryOn: classes,
+  neverRetry: classes,
+  retryCategories: {
+    valid: [[], ['network', 'timeout'], CATEGORIES],
+    invalid: ['network', ['netwrk'], [1], null, {}, fn],
+    says: `an array of categories: ${CATEGORIES.join(', ')}`,
+  },
+  // One that sends nothing back, or the call would wait for its turns.
+  retryResult: { ...callback, valid: [() => false] },
+  fallback: callback,
   onRetry: callback,
   signal: {
     valid: [new AbortController().signal, AbortSignal.abort(), foreignSignal],
@@ -101,6 +140,9 @@ function thrownBy(make: () => unknown): unknown {
   throw new Error('expected it to throw');
 }
 
+/** Options whose `false` means none. */
+const OR_FALSE = ['budget', 'breaker', 'bulkhead'];
+
 const all = (which: 'valid' | 'invalid') =>
   Object.entries(ROWS).flatMap(([name, row]) =>
     row[which].map((value) => [name, value, row.says] as const),
@@ -113,8 +155,13 @@ describe('the options of a policy', () => {
 
   it.each(all('valid'))('%s may be %s', async (name, value) => {
     const policy = new RetryPolicy({ [name]: value });
-    const expected = name === 'budget' && value === false ? undefined : value;
-    expect(policy.settings[name as keyof RetryOptions]).toBe(expected);
+    const { settings } = policy;
+    if (name === 'logger')
+      expect(settings.log).toBeTypeOf(value === false ? 'undefined' : 'function');
+    else {
+      const expected = OR_FALSE.includes(name) && value === false ? undefined : value;
+      expect(settings[name as keyof Settings]).toBe(expected);
+    }
     const call = { clock: new ManualClock(), [name]: value };
     expect(
       await bench()
@@ -139,7 +186,7 @@ describe('the options of a policy', () => {
   );
 
   it.each(Object.keys(ROWS))('%s: undefined counts as not given', async (name) => {
-    const key = name as keyof RetryOptions;
+    const key = name as keyof Settings;
     const plain = new RetryPolicy().settings;
     expect(new RetryPolicy({ [key]: undefined }).settings[key]).toBe(plain[key]);
     expect(await bench().policy.execute(() => 1, { [key]: undefined })).toBe(1);
