@@ -1,16 +1,24 @@
 import { scheduleLength } from './backoff.js';
+import { breakerOptionsFromEnv } from './breaker-env.js';
+import type { CircuitBreakerOptions } from './breaker-options.js';
+import { CircuitBreaker } from './circuit-breaker.js';
 import { DEFAULTS, RETRY_OPTIONS, type RetryOptions } from './options.js';
-import { checkOptions, duration } from './options-check.js';
+import { type Check, checkOptions, duration, hasMethods } from './options-check.js';
 import { retryOptionsFromEnv } from './options-env.js';
 import { RetryBudget } from './retry-budget.js';
 
 /** What every connector takes under its key `retry`: the options of a policy, and its patience. */
-export interface ConnectorRetryOptions extends RetryOptions {
+export interface ConnectorRetryOptions extends Omit<RetryOptions, 'breaker'> {
   /**
    * How long an operation waits while its service cannot be reached, in milliseconds. Default 30 000;
    * if `maxAttempts` is given and this is not, what that schedule would have slept.
    */
   readonly waitMs?: number;
+  /**
+   * Refuses operations while the service is known to be ill: a breaker, options of one, or true for one
+   * with defaults. Default: none, unless `<SERVICE>_BREAKER_…` variables ask for one.
+   */
+  readonly breaker?: CircuitBreaker | CircuitBreakerOptions | boolean;
 }
 
 /** The figures in which connectors differ. */
@@ -21,7 +29,11 @@ export interface ConnectorDefaults {
 }
 
 const DEFAULT_WAIT_MS = 30_000;
-const KNOWN = { ...RETRY_OPTIONS, waitMs: duration({ infinite: true }) };
+const isBreaker: Check = (value) =>
+  typeof value === 'boolean' || (typeof value === 'object' && value !== null)
+    ? undefined
+    : 'a CircuitBreaker, options of one, true or false';
+const KNOWN = { ...RETRY_OPTIONS, breaker: isBreaker, waitMs: duration({ infinite: true }) };
 
 /**
  * Options in code over the environment over the connector's defaults. A connector has a budget of its
@@ -37,12 +49,13 @@ export function connectorOptions(
 ): { readonly retry: RetryOptions; readonly waitMs: number } {
   checkOptions('retry', options ?? {}, KNOWN);
   const given = withoutUndefined(options ?? {});
-  const { waitMs: givenWait, ...code } = given;
+  const { waitMs: givenWait, breaker: givenBreaker, ...code } = given;
   const { waitMs: envWait, ...environment } = retryOptionsFromEnv(prefixes, env);
   const merged = { ...defaults, ...environment, ...code };
   const retry: RetryOptions = {
     idempotent: false,
     ...merged,
+    breaker: breakerOf(givenBreaker, prefixes, merged, env),
     budget: merged.budget ?? new RetryBudget(merged.clock ? { clock: merged.clock } : {}),
   };
   const attemptsGiven = code.maxAttempts ?? environment.maxAttempts;
@@ -52,6 +65,28 @@ export function connectorOptions(
     envWait ??
     (attemptsGiven === undefined ? DEFAULT_WAIT_MS : scheduleLength(schedule, attemptsGiven));
   return { retry, waitMs };
+}
+
+/** A breaker, where somebody asks for one. */
+function breakerOf(
+  given: ConnectorRetryOptions['breaker'],
+  prefixes: readonly string[],
+  shared: RetryOptions,
+  env: Readonly<Record<string, string | undefined>> | undefined,
+): CircuitBreaker | false {
+  const service = (prefixes[0] ?? '').replace(/_RETRY$/, '');
+  const environment = breakerOptionsFromEnv(service, env);
+  if (given === false || (given === undefined && !environment)) return false;
+  if (hasMethods(given, ['admit', 'refusal'])) return given as CircuitBreaker;
+  const code = typeof given === 'object' ? given : undefined;
+  const { clock, random } = shared;
+  return new CircuitBreaker({
+    name: service.toLowerCase() || 'breaker',
+    ...(clock && { clock }),
+    ...(random && { random }),
+    ...(environment || undefined),
+    ...code,
+  });
 }
 
 function withoutUndefined<T extends object>(options: T): T {

@@ -96,6 +96,8 @@ export class Reconnect {
     this.outages += 1;
     this.stopLoop();
     this.slowStart.begin();
+    // Who has just been reached need not be waited for any longer.
+    this.options.policy.settings.breaker?.probeNow();
     this.options.policy.emit({
       type: 'up',
       operation: this.options.service,

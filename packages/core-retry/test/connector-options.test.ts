@@ -1,5 +1,16 @@
-import { isOptionError, RetryBudget, RetryPolicy } from '@outlast/core-retry';
-import { type ConnectorRetryOptions, connectorOptions } from '@outlast/core-retry/connector';
+import {
+  CircuitBreaker,
+  isCircuitOpenError,
+  isOptionError,
+  RetryBudget,
+  RetryPolicy,
+  retryInfo,
+} from '@outlast/core-retry';
+import {
+  type ConnectorRetryOptions,
+  connectorOptions,
+  Reconnect,
+} from '@outlast/core-retry/connector';
 import { ManualClock } from '@outlast/core-retry/testing';
 import { describe, expect, it } from 'vitest';
 
@@ -109,5 +120,69 @@ describe('the options of a connector', () => {
 
   it('reads process.env unless told otherwise', () => {
     expect(connectorOptions(undefined, ['NOBODY_SETS_THIS'], defaults).waitMs).toBe(30_000);
+  });
+});
+
+describe('the breaker of a connector', () => {
+  const ENV = { PG_BREAKER_FAILURE_THRESHOLD: '3', PG_BREAKER_RESET_TIMEOUT: '2' };
+  const settings = (options: ConnectorRetryOptions | undefined, env = {}) => {
+    const { breaker } = made(options, env).retry;
+    return breaker === false ? false : breaker?.settings;
+  };
+
+  it('exists only if code or environment ask for it', () => {
+    expect(settings(undefined)).toBe(false);
+    expect(settings({ breaker: false }, ENV)).toBe(false);
+    expect(settings({ breaker: false }, { PG_BREAKER_ENABLED: 'true' })).toBe(false);
+    expect(settings({ breaker: true })).toMatchObject({ failureThreshold: 5 });
+    expect(settings(undefined, { PG_BREAKER_ENABLED: 'true' })).toMatchObject({
+      failureThreshold: 5,
+    });
+    expect(settings(undefined, { ...ENV, PG_BREAKER_ENABLED: 'false' })).toBe(false);
+  });
+
+  it('takes code before environment before defaults, and is named for its service', () => {
+    const made3 = settings({ breaker: { resetTimeoutMs: 7 } }, ENV);
+    expect(made3).toMatchObject({ failureThreshold: 3, resetTimeoutMs: 7, successThreshold: 1 });
+    const { breaker } = made(undefined, ENV).retry;
+    expect((breaker as CircuitBreaker).name).toBe('pg');
+    const own = new CircuitBreaker();
+    expect(made({ breaker: own }, ENV).retry.breaker).toBe(own);
+  });
+
+  it('refuses what is none, and bad values, by name', () => {
+    const thrown = (options: unknown, env = {}): unknown => {
+      try {
+        return made(options as ConnectorRetryOptions, env);
+      } catch (error) {
+        return error;
+      }
+    };
+    expect(thrown({ breaker: 5 })).toMatchObject({ option: 'retry.breaker' });
+    expect(thrown({ breaker: { failureTreshold: 5 } })).toSatisfy(isOptionError);
+    expect(thrown({}, { PG_BREAKER_RESET_TIMEOUT: 'soon' })).toMatchObject({
+      option: 'PG_BREAKER_RESET_TIMEOUT',
+    });
+  });
+
+  it('may probe as soon as the client has reached its service again', async () => {
+    const clock = new ManualClock();
+    const { retry } = made({ breaker: { failureThreshold: 1 }, clock, maxAttempts: 1 });
+    const policy = new RetryPolicy(retry);
+    const reconnect = new Reconnect({
+      service: 'pg',
+      policy,
+      isPermanent: () => false,
+      probe: async () => {},
+    });
+    const down = Object.assign(new Error('down'), { code: 'ECONNREFUSED' });
+    await policy.execute(() => Promise.reject(down)).catch(() => {});
+    const refused = await policy.execute(() => 1).catch((error: unknown) => error);
+    expect(isCircuitOpenError(refused)).toBe(true);
+    expect(retryInfo(refused)?.reason).toBe('circuit-open');
+    reconnect.failed(down);
+    reconnect.succeeded();
+    expect(await policy.execute(() => 'well')).toBe('well');
+    expect((retry.breaker as CircuitBreaker).state).toBe('closed');
   });
 });
