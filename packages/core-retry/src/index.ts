@@ -1,6 +1,9 @@
 export type { Attempt } from './attempt.js';
 export type { BlockAttempt } from './attempts.js';
 export { type BackoffOptions, backoffDelay, type Jitter } from './backoff.js';
+export { breakerOptionsFromEnv } from './breaker-env.js';
+export type { CircuitBreakerOptions } from './breaker-options.js';
+export { BreakerRegistry, type BreakerRegistryOptions } from './breaker-registry.js';
 export type { BreakerSnapshot, BreakerStore, ProbeClaim } from './breaker-store.js';
 export { Bulkhead, type BulkheadOptions, type BulkheadStatus } from './bulkhead.js';
 export type { CallOptions, Resolution, Work } from './call.js';
