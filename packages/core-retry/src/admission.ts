@@ -1,6 +1,7 @@
 import type { CallOptions, Work } from './call.js';
 import type { CircuitBreaker } from './circuit-breaker.js';
 import { type BulkheadFullError, type CircuitOpenError, isCircuitOpenError } from './errors.js';
+import { classifyError } from './failure.js';
 import { mark, type RetryInfo } from './marks.js';
 import type { Settings } from './options.js';
 import { type Host, nameOf } from './story.js';
@@ -65,7 +66,8 @@ export function refused<T>(
   if (settings.log === undefined && !emitter.has('exhausted')) return surfacing;
   const { operation, attempts, elapsedMs, reason, failures } = info;
   const at = settings.clock.wallNow();
-  const failure = settings.classify(error, 'acquire');
+  // Not the caller's classifier: that is for what his service says.
+  const failure = classifyError(error, 'acquire');
   const event = { type: 'exhausted', operation, at, attempts, elapsedMs, reason, failure } as const;
   const told = { ...event, error: surfacing, failures };
   emitter.emit(told);

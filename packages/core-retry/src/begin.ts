@@ -26,7 +26,11 @@ export function begin<T>(
     gated = breaker.wait() !== undefined;
     if (!gated) {
       ticket = breaker.admit();
-      if (ticket === 0) return refuse(host, settings, call, work, start);
+      if (ticket === 0) {
+        // Whoever has cancelled hears of that, and of nothing else.
+        gated = call.signal?.aborted === true || policySignal?.aborted === true;
+        if (!gated) return refuse(host, settings, call, work, start);
+      }
     }
   }
   if (bulkhead !== undefined && !gated && !bulkhead.tryEnter()) {

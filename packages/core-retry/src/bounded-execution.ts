@@ -3,10 +3,10 @@ import { AttemptState } from './attempt.js';
 import type { CallOptions, Work } from './call.js';
 import type { Timer } from './clock.js';
 import type { DeadlineQueue, Expiring } from './deadline.js';
-import { AttemptTimeoutError, DeadlineExceededError } from './errors.js';
+import { AttemptTimeoutError, type ClosedError, DeadlineExceededError } from './errors.js';
 import { announceFirst, ending, firstSucceeded, recover } from './execution.js';
 import type { Reason } from './marks.js';
-import { Operation, type SleepingHost } from './operation.js';
+import { Operation, type Sleeper, type SleepingHost } from './operation.js';
 import type { Settings } from './options.js';
 import { onAbort } from './signal-hub.js';
 import { isUnwanted, nameOf, Unwanted } from './story.js';
@@ -23,7 +23,7 @@ export interface BoundedHost extends SleepingHost {
  * run by hand, for `Promise.race` and a timer for each call would cost more than the call; and it is its
  * own first attempt, which saves an object.
  */
-export class BoundedExecution<T> extends AttemptState implements Expiring {
+export class BoundedExecution<T> extends AttemptState implements Expiring, Sleeper {
   previous: Expiring | undefined = undefined;
   next: Expiring | undefined = undefined;
   private readonly host: BoundedHost;
@@ -38,6 +38,9 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   private ticket: number;
   /** Whether it holds a slot of the bulkhead, and has been counted by the budget. */
   private admitted = true;
+  private called = false;
+  /** When the first attempt began. */
+  private calledAt: number;
   private answered = false;
   private operation: Operation<T> | undefined = undefined;
   private rare: Rare | undefined = undefined;
@@ -62,6 +65,7 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
     this.call = call;
     this.work = work;
     this.start = start;
+    this.calledAt = start;
     this.attemptTimeoutMs = attemptTimeoutMs;
     this.ticket = ticket;
     this.resolve = resolve;
@@ -72,7 +76,7 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   begin(timeoutMs: number, signals: readonly AbortSignal[], gate: Gate | undefined): void {
     const { host } = this;
     this.admitted = gate === undefined;
-    if (timeoutMs === host.deadlineMs) {
+    if (timeoutMs === host.deadlineMs && host.deadlines.clock === this.settings.clock) {
       if (timeoutMs !== Infinity) host.deadlines.add(this);
     } else this.setTimer(timeoutMs);
     if (signals.length > 0 && !this.watch(signals)) return;
@@ -87,6 +91,7 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
       // A listener may have aborted.
       if (this.answered) return;
     }
+    this.called = true;
     this.callOnce(this).then(
       (value) => {
         if (this.answered) return;
@@ -98,9 +103,10 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   }
 
   private pass(gate: Gate): void {
-    const { settings } = this;
+    const { host, settings } = this;
     // Nothing is called before, so nothing can have been sent.
     this.phase = 'acquire';
+    host.sleeping.add(this);
     gate(settings, this.signal).then(
       (ticket) => {
         if (this.answered) {
@@ -108,15 +114,17 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
           settings.bulkhead?.leave();
           return;
         }
+        host.sleeping.delete(this);
         this.phase = 'sent';
         this.ticket = ticket;
         this.admitted = true;
-        settings.budget?.deposit(settings.clock.now());
+        this.calledAt = settings.clock.now();
+        settings.budget?.deposit(this.calledAt);
         this.callFirst();
       },
       (error) => {
         if (this.answered) return;
-        const { host, call, work, start } = this;
+        const { call, work, start } = this;
         this.refuse(refused(host, settings, call, work, error, start));
       },
     );
@@ -125,6 +133,7 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   private refuse(error: unknown): void {
     const { fallback } = this.settings;
     this.disarm();
+    this.host.deadlines.settle();
     if (fallback === undefined) this.reject(error);
     else new Promise<T>((resolve) => resolve(fallback(error) as T)).then(this.resolve, this.reject);
   }
@@ -132,6 +141,11 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   expire(): void {
     const timeoutMs = Math.round(this.deadlineAt - this.start);
     this.abandon('deadline', new DeadlineExceededError(this.name, timeoutMs));
+  }
+
+  /** `close()` was called while it stood in the queue. */
+  wake(error: ClosedError): void {
+    this.abandon('closed', error);
   }
 
   private get name(): string {
@@ -197,8 +211,17 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   }
 
   private operationNow(): Operation<T> {
-    const { host, settings, call, start, ticket } = this;
-    this.operation ??= new Operation<T>(host, settings, call, this, start, this.name, ticket);
+    const { host, settings, call, start, ticket, calledAt } = this;
+    this.operation ??= new Operation<T>(
+      host,
+      settings,
+      call,
+      this,
+      start,
+      this.name,
+      ticket,
+      calledAt,
+    );
     return this.operation;
   }
 
@@ -216,15 +239,19 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   }
 
   private abandon(reason: Reason, thrown: unknown): void {
-    if (!this.answered) this.fail(this.operationNow().abandon(reason, thrown));
+    if (this.answered) return;
+    const operation = this.operationNow();
+    this.fail(
+      this.called ? operation.abandon(reason, thrown) : operation.abandonUncalled(reason, thrown),
+    );
   }
 
   private succeed(value: T): void {
     if (this.answered) return;
     this.disarm();
     if (this.operation === undefined) {
-      const { host, settings, call, work, start, ticket } = this;
-      firstSucceeded(host.emitter, settings, call, work, start, ticket);
+      const { host, settings, call, work, start, ticket, calledAt } = this;
+      firstSucceeded(host.emitter, settings, call, work, start, ticket, calledAt);
     }
     this.resolve(value);
   }
@@ -242,6 +269,7 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
   private disarm(): void {
     this.answered = true;
     if (this.admitted) this.settings.bulkhead?.leave();
+    else this.host.sleeping.delete(this);
     this.host.deadlines.remove(this);
     this.attemptTimer?.cancel();
     if (this.rare === undefined) return;

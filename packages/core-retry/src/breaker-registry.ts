@@ -143,13 +143,7 @@ export class BreakerRegistry {
     operation: string,
     options: CircuitBreakerOptions | undefined,
   ): BreakerEntry {
-    for (const [what, name] of [
-      ['service', service],
-      ['operation', operation],
-    ] as const) {
-      const valid = nonEmptyText(name);
-      if (valid !== undefined) throw invalidOption(what, name, valid);
-    }
+    checkNames(service, operation);
     const key = `${escaped(service)}:${escaped(operation)}`;
     const settings = options === undefined ? this.settings : this.resolve(options);
     const breaker = new CircuitBreaker({ name: key }, settings);
@@ -207,6 +201,14 @@ export class BreakerRegistry {
     const settings = resolveBreaker('breaker', { clock, random, classify, ...rest });
     this.resolved.set(options, settings);
     return settings;
+  }
+}
+
+/** @throws OptionError */
+export function checkNames(service: unknown, operation: unknown): void {
+  for (const [what, name] of Object.entries({ service, operation })) {
+    const valid = nonEmptyText(name);
+    if (valid !== undefined) throw invalidOption(what, name, valid);
   }
 }
 

@@ -26,7 +26,11 @@ export interface BulkheadStatus {
   readonly refused: number;
 }
 
-const KNOWN: Known<BulkheadOptions> = { maxConcurrent: wholeNumber(1), maxQueued: wholeNumber(0) };
+/** The checks of {@link BulkheadOptions}. */
+export const BULKHEAD_OPTIONS: Known<BulkheadOptions> = {
+  maxConcurrent: wholeNumber(1),
+  maxQueued: wholeNumber(0),
+};
 
 /** Lets so many operations run at a time, so that one slow service cannot use up everything. */
 export class Bulkhead {
@@ -39,7 +43,7 @@ export class Bulkhead {
 
   /** @throws OptionError naming the option, the value and what is valid */
   constructor(options: BulkheadOptions) {
-    checkOptions('Bulkhead', options, KNOWN);
+    checkOptions('Bulkhead', options, BULKHEAD_OPTIONS);
     if (options.maxConcurrent === undefined) {
       throw invalidOption('Bulkhead.maxConcurrent', undefined, 'a whole number, 1 or more');
     }
@@ -61,10 +65,13 @@ export class Bulkhead {
     if (signal !== undefined) {
       const valid = abortSignal(signal);
       if (valid !== undefined) throw invalidOption('signal', signal, valid);
-      signal.throwIfAborted();
+      // Not throwIfAborted: a signal of another make may lack it.
+      if (signal.aborted) throw signal.reason;
     }
     if (!this.tryEnter()) await this.enter(signal);
     try {
+      // It may have been aborted between the slot and now.
+      if (signal?.aborted === true) throw signal.reason;
       return await work();
     } finally {
       this.leave();
@@ -91,10 +98,7 @@ export class Bulkhead {
   enter(signal?: AbortSignal): Promise<void> {
     if (signal?.aborted === true) return Promise.reject(signal.reason);
     if (this.tryEnter()) return Promise.resolve();
-    if (this.queue.size >= this.maxQueued) {
-      this.refused += 1;
-      return Promise.reject(new BulkheadFullError(this.maxConcurrent, this.maxQueued));
-    }
+    if (this.queue.size >= this.maxQueued) return Promise.reject(this.refusal());
     return new Promise((resolve, reject) => {
       let off: (() => void) | undefined;
       const next = (): void => {
@@ -108,6 +112,12 @@ export class Bulkhead {
         reject(reason);
       });
     });
+  }
+
+  /** What a call that finds no place rejects with; counts it. */
+  refusal(): BulkheadFullError {
+    this.refused += 1;
+    return new BulkheadFullError(this.maxConcurrent, this.maxQueued);
   }
 
   /** Gives a slot back, or on to who waits longest. */

@@ -17,7 +17,7 @@ export interface Expiring {
  * waits for does. After the last call it may stay armed, unref'd, until the next deadline would be.
  */
 export class DeadlineQueue {
-  private readonly clock: Clock;
+  readonly clock: Clock;
   private first: Expiring | undefined;
   private last: Expiring | undefined;
   private timer: Timer | undefined;

@@ -128,10 +128,11 @@ export function firstSucceeded<T>(
   work: Work<T>,
   start: number,
   ticket: number,
+  calledAt: number = start,
 ): void {
   const { breaker, tally } = settings;
   if (breaker !== undefined) {
-    breaker.succeeded(ticket, breaker.timed ? settings.clock.now() - start : 0);
+    breaker.succeeded(ticket, breaker.timed ? settings.clock.now() - calledAt : 0);
   }
   if (tally !== undefined) tally.successes += 1;
   if (!emitter.watched || !emitter.has('success')) return;

@@ -1,7 +1,8 @@
 import { breakerOptionsFromEnv } from './breaker-env.js';
-import type { CircuitBreakerOptions } from './breaker-options.js';
-import { Bulkhead, type BulkheadOptions } from './bulkhead.js';
-import type { RetryOptions } from './options.js';
+import { type CircuitBreakerOptions, resolveBreaker } from './breaker-options.js';
+import { BULKHEAD_OPTIONS, type Bulkhead, type BulkheadOptions } from './bulkhead.js';
+import { OptionError } from './errors.js';
+import { type RetryOptions, resolveOptions, type Settings } from './options.js';
 import { type Check, hasMethods, invalidOption, type Known } from './options-check.js';
 import { retryOptionsFromEnv } from './options-env.js';
 import {
@@ -12,11 +13,12 @@ import {
   optionsFromObject,
   retryOptionsFromObject,
 } from './options-object.js';
-import { RetryBudget, type RetryBudgetOptions } from './retry-budget.js';
+import { BUDGET_OPTIONS, type RetryBudget, type RetryBudgetOptions } from './retry-budget.js';
 
 /** What is said of one operation. */
 export interface OperationConfig {
-  readonly retry?: RetryOptions;
+  /** Its breaker, its budget and its bulkhead stand beside it. */
+  readonly retry?: Omit<RetryOptions, 'breaker' | 'budget' | 'bulkhead'>;
   /** false: none. */
   readonly breaker?: CircuitBreakerOptions | false;
 }
@@ -32,6 +34,8 @@ export interface ServiceConfig extends OperationConfig {
 export interface ManagerConfig extends Omit<ServiceConfig, 'operations'> {
   readonly services?: Readonly<Record<string, ServiceConfig>>;
 }
+
+const BESIDE = ['breaker', 'budget', 'bulkhead'] as const;
 
 type Plain = Readonly<Record<string, unknown>>;
 
@@ -60,17 +64,10 @@ const BREAKER_NAMES = {
   circuit_breaker: ['breaker', asIs],
   circuitBreaker: ['breaker', asIs],
 } as const;
-const BUDGET_KEYS: Known<RetryBudgetOptions> = {
-  ratio: undefined,
-  minPerSecond: undefined,
-  ttlMs: undefined,
-  clock: undefined,
-};
 const BUDGET_ALIASES: Aliases<RetryBudgetOptions> = {
   min_per_second: ['minPerSecond', asIs],
   ttl: ['ttlMs', inSeconds],
 };
-const BULKHEAD_KEYS: Known<BulkheadOptions> = { maxConcurrent: undefined, maxQueued: undefined };
 const BULKHEAD_ALIASES: Aliases<BulkheadOptions> = {
   max_concurrent: ['maxConcurrent', asIs],
   max_queued: ['maxQueued', asIs],
@@ -124,6 +121,10 @@ function readOperation(value: Plain, where: string): OperationConfig {
 /** The parts that have keys of their own. Instances stay as they are. */
 function readService(config: ServiceConfig, where: string): ServiceConfig {
   const { retry, breaker, budget, bulkhead } = config;
+  for (const key of BESIDE) {
+    if ((retry as RetryOptions | undefined)?.[key] === undefined) continue;
+    throw new OptionError(`${where}retry.${key}`, `has its place beside retry: ${where}${key}.`);
+  }
   return {
     ...(retry && { retry: retryOptionsFromObject(retry as Plain, `${where}retry`) }),
     ...(breaker !== undefined && {
@@ -138,23 +139,53 @@ function readBudget(
   budget: RetryBudget | RetryBudgetOptions | false,
   where: string,
 ): RetryBudget | RetryBudgetOptions | false {
-  if (budget === false || budget instanceof RetryBudget) return budget;
-  if (hasMethods(budget, ['deposit', 'withdraw'])) return budget;
-  const options = optionsFromObject(budget as Plain, where, BUDGET_KEYS, BUDGET_ALIASES);
-  // Made to be thrown away: bad figures are to be found now, not at the first call.
-  new RetryBudget(options);
-  return options;
+  if (budget === false || isBudget(budget)) return budget;
+  return optionsFromObject(budget as Plain, where, BUDGET_OPTIONS, BUDGET_ALIASES);
 }
 
 function readBulkhead(
   bulkhead: Bulkhead | BulkheadOptions | false,
   where: string,
 ): Bulkhead | BulkheadOptions | false {
-  if (bulkhead === false || bulkhead instanceof Bulkhead) return bulkhead;
+  if (bulkhead === false || isBulkhead(bulkhead)) return bulkhead;
   const plain = bulkhead as unknown as Plain;
-  const options = optionsFromObject(plain, where, BULKHEAD_KEYS, BULKHEAD_ALIASES);
-  new Bulkhead(options);
+  const options = optionsFromObject(plain, where, BULKHEAD_OPTIONS, BULKHEAD_ALIASES);
+  if (options.maxConcurrent === undefined) {
+    throw invalidOption(`${where}.maxConcurrent`, undefined, 'a whole number, 1 or more');
+  }
   return options;
+}
+
+// By shape, so that one of another copy of the package is as good.
+export function isBudget(value: RetryBudget | RetryBudgetOptions): value is RetryBudget {
+  return hasMethods(value, ['deposit', 'withdraw']);
+}
+
+export function isBulkhead(value: Bulkhead | BulkheadOptions): value is Bulkhead {
+  return hasMethods(value, ['tryEnter', 'leave']);
+}
+
+/**
+ * Checks what options mean together, with those of their service and of the manager: what cannot work is
+ * to be found now, not at the first call.
+ *
+ * @param base the settings of the manager
+ * @throws OptionError
+ */
+export function checkConfig(config: ManagerConfig, base: Settings): void {
+  const check = (where: string, narrowing: readonly OperationConfig[]): void => {
+    const retry = Object.assign({}, ...narrowing.map((one) => one.retry)) as RetryOptions;
+    resolveOptions(`${where}retry`, retry, base);
+    const breakers = [config, ...narrowing].map((one) => one.breaker || undefined);
+    resolveBreaker(`${where}breaker`, Object.assign({}, ...breakers) as CircuitBreakerOptions);
+  };
+  check('', []);
+  for (const [name, service] of Object.entries(config.services ?? {})) {
+    check(`services.${name}.`, [service]);
+    for (const [key, operation] of Object.entries(service.operations ?? {})) {
+      check(`services.${name}.operations.${key}.`, [service, operation]);
+    }
+  }
 }
 
 /** A null prototype, for a service may be called `constructor`. */
@@ -171,4 +202,52 @@ function named<T>(
     result[name] = read(value, `${where}.${name}`);
   }
   return result;
+}
+
+/** The narrower wins, option by option, and the later over the earlier. */
+export function mergeConfig(old: ManagerConfig, more: ManagerConfig): ManagerConfig {
+  const services: Record<string, ServiceConfig> = Object.assign(Object.create(null), old.services);
+  for (const [name, service] of Object.entries(more.services ?? {})) {
+    services[name] = mergeService(services[name] ?? {}, service);
+  }
+  return { ...mergeService(old, more), services };
+}
+
+function mergeService(old: ServiceConfig, more: ServiceConfig): ServiceConfig {
+  const operations: Record<string, ServiceConfig> = Object.assign(
+    Object.create(null),
+    old.operations,
+  );
+  for (const [name, operation] of Object.entries(more.operations ?? {})) {
+    operations[name] = mergeService(operations[name] ?? {}, operation);
+  }
+  const breaker =
+    more.breaker === false || old.breaker === false || more.breaker === undefined
+      ? (more.breaker ?? old.breaker)
+      : { ...old.breaker, ...more.breaker };
+  return {
+    ...old,
+    ...more,
+    retry: { ...old.retry, ...more.retry },
+    ...(breaker === undefined ? undefined : { breaker }),
+    operations,
+  };
+}
+
+/** Whether they say the same, key by key. */
+export function sameOptions(a: object, b: object | undefined): boolean {
+  const keys = new Set([...Object.keys(a), ...Object.keys(b ?? {})]);
+  const of = (options: object | undefined, key: string) =>
+    (options as Record<string, unknown> | undefined)?.[key];
+  return [...keys].every((key) => Object.is(of(a, key), of(b, key)));
+}
+
+/** Whether a call says nothing but its names. */
+export function isPlain(call: object): boolean {
+  for (const key in call) {
+    if (key !== 'service' && key !== 'operation' && call[key as keyof typeof call] !== undefined) {
+      return false;
+    }
+  }
+  return true;
 }

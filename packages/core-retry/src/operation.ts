@@ -7,20 +7,24 @@ import type { Reason } from './marks.js';
 import { decide } from './rule.js';
 import { type Host, Story, Unwanted } from './story.js';
 
+/** What waits, and is woken by `close()`. */
+export interface Sleeper {
+  wake(error: ClosedError): void;
+}
+
 // So many retries without delay run at once; then the event loop gets a turn, or I/O would starve.
 const RETRIES_WITHOUT_YIELDING = 8;
 
 /** What a policy lends to operations that may sleep. */
 export interface SleepingHost extends Host {
-  /** Operations that sleep, to be woken by `close()`. */
-  readonly sleeping: Set<Operation<unknown>>;
+  readonly sleeping: Set<Sleeper>;
 }
 
 /** The outcome of thinking over a failure: a value that was found, or go on. */
 export type Next<T> = { readonly value: T } | undefined;
 
 /** An operation that waits without blocking: it sleeps, asks what became of lost work, and can be given up. */
-export class Operation<T> extends Story {
+export class Operation<T> extends Story implements Sleeper {
   declare protected readonly host: SleepingHost;
   declare protected readonly call: CallOptions<T>;
   private undelayed = 0;
@@ -73,9 +77,15 @@ export class Operation<T> extends Story {
     this.wakeUp?.();
     if (this.mayHaveApplied(thrown)) this.sawUnknown = true;
     attempt.abort(thrown);
-    return reason === 'deadline' && this.last !== undefined
+    return reason === 'deadline' && this.presentable
       ? this.surface('deadline')
       : this.surface(reason, thrown);
+  }
+
+  /** Like {@link abandon}, before anything was called. */
+  abandonUncalled(reason: Reason, thrown: unknown): unknown {
+    this.uncalled = true;
+    return this.abandon(reason, thrown);
   }
 
   /** `close()` was called: a sleeper gives up, an attempt under way may still succeed. */
@@ -86,7 +96,7 @@ export class Operation<T> extends Story {
   /** Whether the work that is given up may take effect: its call may know better than its phase. */
   private mayHaveApplied(reason: unknown): boolean {
     const { attempt, call } = this;
-    if (!this.running || neverSent(attempt)) return false;
+    if (this.uncalled || !this.running || neverSent(attempt)) return false;
     try {
       return quiet(call.classify?.(reason, attempt.phase))?.outcome !== 'not-applied';
     } catch {
@@ -121,14 +131,14 @@ export class Operation<T> extends Story {
       const settle = (error?: ClosedError): void => {
         timer.cancel();
         this.wakeUp = undefined;
-        this.host.sleeping.delete(this as Operation<unknown>);
+        this.host.sleeping.delete(this);
         // Nobody waits for an abandoned operation: its promise is left to the garbage collector.
         if (this.abandoned) return;
         if (error === undefined) resolve();
         else reject(this.surface('closed', error));
       };
       this.wakeUp = settle;
-      this.host.sleeping.add(this as Operation<unknown>);
+      this.host.sleeping.add(this);
     });
   }
 }

@@ -19,6 +19,11 @@ const onceMore: Read = (name, value) => {
   throw invalidOption(name, value, 'a whole number of retries, 0 or more');
 };
 
+const onConsole: Read = (name, value) => {
+  if (typeof value === 'boolean') return value && console;
+  throw invalidOption(name, value, 'true or false');
+};
+
 // The snake_case keys are those of the dictionaries in Python retry modules; durations in seconds.
 const RETRY_ALIASES: Aliases<RetryOptions> = {
   max_attempts: ['maxAttempts', asIs],
@@ -35,6 +40,10 @@ const RETRY_ALIASES: Aliases<RetryOptions> = {
   total_timeout: ['totalTimeoutMs', inSeconds],
   operation_name: ['operation', asIs],
   retryable_error_categories: ['retryCategories', asIs],
+  exceptions: ['retryOn', asIs],
+  retryable_exceptions: ['retryOn', asIs],
+  non_retryable_errors: ['neverRetry', asIs],
+  log_tries: ['logger', onConsole],
 };
 
 const BREAKER_ALIASES: Aliases<CircuitBreakerOptions> = {

@@ -2,13 +2,13 @@ import type { BoundedHost } from './bounded-execution.js';
 import { DeadlineQueue } from './deadline.js';
 import { ClosedError } from './errors.js';
 import { Emitter } from './events.js';
-import type { Operation } from './operation.js';
+import type { Sleeper } from './operation.js';
 import type { Settings } from './options.js';
 
 /** What all calls of one policy, or of all policies of a manager, share. */
 export class PolicyState implements BoundedHost {
   readonly emitter: Emitter = new Emitter();
-  readonly sleeping: Set<Operation<unknown>> = new Set();
+  readonly sleeping: Set<Sleeper> = new Set();
   readonly deadlines: DeadlineQueue;
   readonly deadlineMs: number;
   closed = false;
@@ -25,7 +25,7 @@ export class PolicyState implements BoundedHost {
     if (this.closed) return;
     this.closed = true;
     this.deadlines.settle();
-    for (const operation of [...this.sleeping]) operation.wake(this.closedError());
+    for (const sleeper of [...this.sleeping]) sleeper.wake(this.closedError());
   }
 
   closedError(): ClosedError {

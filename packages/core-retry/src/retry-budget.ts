@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from './clock.js';
-import { checkOptions, duration, fraction, type Known } from './options-check.js';
+import { checkOptions, duration, fraction, isClock, type Known } from './options-check.js';
 
 /** Options of a {@link RetryBudget}. */
 export interface RetryBudgetOptions {
@@ -14,11 +14,12 @@ export interface RetryBudgetOptions {
 
 const SLICES = 10;
 
-const KNOWN: Known<RetryBudgetOptions> = {
+/** The checks of {@link RetryBudgetOptions}. */
+export const BUDGET_OPTIONS: Known<RetryBudgetOptions> = {
   ratio: fraction(0, 1000),
   minPerSecond: fraction(0, 1e6),
   ttlMs: duration({ min: 1 }),
-  clock: undefined,
+  clock: isClock,
 };
 
 /**
@@ -38,7 +39,7 @@ export class RetryBudget {
   private denied = 0;
 
   constructor(options: RetryBudgetOptions = {}) {
-    checkOptions('RetryBudget', options, KNOWN);
+    checkOptions('RetryBudget', options, BUDGET_OPTIONS);
     const ttlMs = options.ttlMs ?? 10_000;
     this.ratio = options.ratio ?? 0.2;
     this.reserve = ((options.minPerSecond ?? 10) * ttlMs) / 1000;

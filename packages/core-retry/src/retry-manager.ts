@@ -1,6 +1,6 @@
 import { begin } from './begin.js';
 import type { CircuitBreakerOptions } from './breaker-options.js';
-import { type BreakerEntry, BreakerRegistry } from './breaker-registry.js';
+import { type BreakerEntry, BreakerRegistry, checkNames } from './breaker-registry.js';
 import type { BreakerStore } from './breaker-store.js';
 import { Bulkhead, type BulkheadStatus } from './bulkhead.js';
 import { type CallOptions, narrow, type Work } from './call.js';
@@ -10,13 +10,19 @@ import { OptionError } from './errors.js';
 import { EVENT_TYPES, type PolicyEventType, type PolicyListener } from './events.js';
 import type { Logger } from './logger.js';
 import {
+  checkConfig,
+  isBudget,
+  isBulkhead,
+  isPlain,
   type ManagerConfig,
+  mergeConfig,
   readManagerConfig,
   type ServiceConfig,
+  sameOptions,
   serviceConfigFromEnv,
 } from './manager-config.js';
 import { DEFAULTS, resolveOptions, type Settings, type Tally } from './options.js';
-import { hasMethods, invalidOption, unknownOption } from './options-check.js';
+import { hasMethods, invalidOption, unknownOption, wholeNumber } from './options-check.js';
 import { PolicyState } from './policy-state.js';
 import { RetryBudget } from './retry-budget.js';
 
@@ -26,6 +32,7 @@ export interface RetryManagerOptions extends ManagerConfig {
   readonly registry?: BreakerRegistry;
   /** Keeps the breakers of the manager's own registry over restarts. Default nowhere. */
   readonly store?: BreakerStore;
+  /** Gets a line for each retry, recovery, failure and change of a breaker. Default none. */
   readonly logger?: Logger;
   /** So many operations and services are kept apart. Default 10 000. */
   readonly maxEntries?: number;
@@ -88,15 +95,18 @@ export class RetryManager {
   /** @throws OptionError naming the option, the value and what is valid */
   constructor(options: RetryManagerOptions = {}) {
     const { registry, store, logger, maxEntries = 10_000, ...config } = options;
-    if (registry !== undefined && !hasMethods(registry, ['entry', 'get'])) {
+    if (registry !== undefined && !hasMethods(registry, ['find', 'make', 'entries'])) {
       throw invalidOption('registry', registry, 'a BreakerRegistry');
     }
     if (registry !== undefined && store !== undefined) {
       throw new OptionError('store', 'belongs to the registry, if one is given.');
     }
+    const valid = wholeNumber(1)(maxEntries);
+    if (valid !== undefined) throw invalidOption('maxEntries', maxEntries, valid);
     this.config = readManagerConfig(config);
     this.logger = logger;
     this.base = this.resolveBase();
+    checkConfig(this.config, this.base);
     const { clock, random } = this.base;
     this.registry =
       registry ??
@@ -121,11 +131,17 @@ export class RetryManager {
         throw invalidOption('call', call, 'an object: { service, operation, … }');
       }
       const { service, operation } = call;
-      const entry = this.registry.find(service, operation) ?? this.make(call);
+      const found = this.registry.find(service, operation);
+      const entry = found ?? this.make(call);
       let unit = this.units.get(entry);
-      if (unit === undefined || unit.version !== this.version) unit = this.resolve(entry);
-      if (isPlain(call)) return begin(this.state, unit.settings, work, undefined, this.base.signal);
-      return this.executeNarrowed(work, call, entry, unit.settings);
+      if (unit === undefined || unit.version !== this.version) {
+        // Another user of the registry may have made it.
+        if (unit === undefined && found !== undefined) this.mustFit(found, call);
+        unit = this.resolve(entry);
+      }
+      const { settings } = unit;
+      if (isPlain(call)) return begin(this.state, settings, work, undefined, settings.signal);
+      return this.executeNarrowed(work, call, entry, settings);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -138,6 +154,7 @@ export class RetryManager {
   ): (this: This, ...args: Args) => Promise<R> {
     const manager = this;
     const named = { ...call, operation: call.operation ?? fn.name };
+    checkNames(named.service, named.operation);
     const wrapped = function (this: This, ...args: Args): Promise<R> {
       return manager.execute(() => fn.apply(this, args), named);
     };
@@ -164,9 +181,10 @@ export class RetryManager {
   configure(object: ManagerConfig | Readonly<Record<string, unknown>>): void {
     const { config, base, version, breakers } = this;
     try {
-      this.config = merge(config, readManagerConfig(object));
+      this.config = mergeConfig(config, readManagerConfig(object));
       this.version += 1;
       this.base = this.resolveBase();
+      checkConfig(this.config, this.base);
       this.breakers = new Map();
       this.mustAgree(config, breakers);
     } catch (error) {
@@ -245,13 +263,23 @@ export class RetryManager {
     settings: Settings,
   ): Promise<T> {
     const { service, operation, breaker, ...rest } = call;
-    if (breaker) {
-      const ofNames = this.breakerOf(this.config, this.breakers, service, operation);
-      this.registry.mustAgree(entry, { ...ofNames, ...breaker });
+    if (breaker) this.mustFit(entry, call);
+    const options: CallOptions<T> = { ...rest };
+    if (breaker === false) Object.assign(options, { breaker });
+    // The configuration has none here, and the call asks for one.
+    else if (breaker && settings.breaker === undefined) {
+      Object.assign(options, { breaker: entry.breaker });
     }
-    const options = breaker === false ? { ...rest, breaker } : rest;
     const narrowed = narrow(options as CallOptions, settings);
-    return begin(this.state, narrowed, work, options as CallOptions<T>, this.base.signal);
+    return begin(this.state, narrowed, work, options, settings.signal);
+  }
+
+  /** @throws OptionError if the breaker was made with other options than this call and configuration want */
+  private mustFit(entry: BreakerEntry, call: Pick<ManagedCall, 'breaker'>): void {
+    const { service, operation } = entry;
+    const ofNames = this.breakerOf(this.config, this.breakers, service, operation);
+    const wanted = call.breaker ? { ...ofNames, ...call.breaker } : ofNames;
+    if (wanted !== undefined) this.registry.mustAgree(entry, wanted);
   }
 
   private make(call: Pick<ManagedCall, 'service' | 'operation' | 'breaker'>): BreakerEntry {
@@ -270,9 +298,9 @@ export class RetryManager {
     const settings = resolveOptions(
       '',
       {
+        operation: this.base.operation ?? key,
         ...ofService?.retry,
         ...ofOperation?.retry,
-        operation: key,
         breaker: none ? false : breaker,
       },
       { ...this.base, ...this.service(service), tally },
@@ -326,17 +354,13 @@ export class RetryManager {
       budget:
         budget === false
           ? undefined
-          : budget instanceof RetryBudget
+          : isBudget(budget)
             ? budget
             : new RetryBudget({ clock, ...budget }),
       bulkhead:
-        bulkhead === false
-          ? undefined
-          : bulkhead instanceof Bulkhead
-            ? bulkhead
-            : new Bulkhead(bulkhead),
+        bulkhead === false ? undefined : isBulkhead(bulkhead) ? bulkhead : new Bulkhead(bulkhead),
     };
-    if (this.services.size < this.maxEntries) this.services.set(name, service);
+    if (of !== undefined || this.services.size < this.maxEntries) this.services.set(name, service);
     return service;
   }
 
@@ -345,49 +369,4 @@ export class RetryManager {
     const retry = { ...this.config.retry, ...(logger === undefined ? undefined : { logger }) };
     return resolveOptions('retry', retry, DEFAULTS);
   }
-}
-
-function sameOptions(a: object, b: object | undefined): boolean {
-  const keys = new Set([...Object.keys(a), ...Object.keys(b ?? {})]);
-  const of = (options: object | undefined, key: string) =>
-    (options as Record<string, unknown> | undefined)?.[key];
-  return [...keys].every((key) => Object.is(of(a, key), of(b, key)));
-}
-
-function isPlain(call: object): boolean {
-  for (const key in call) {
-    if (key !== 'service' && key !== 'operation' && call[key as keyof typeof call] !== undefined) {
-      return false;
-    }
-  }
-  return true;
-}
-
-function merge(old: ManagerConfig, more: ManagerConfig): ManagerConfig {
-  const services: Record<string, ServiceConfig> = Object.assign(Object.create(null), old.services);
-  for (const [name, service] of Object.entries(more.services ?? {})) {
-    services[name] = mergeService(services[name] ?? {}, service);
-  }
-  return { ...mergeService(old, more), services };
-}
-
-function mergeService(old: ServiceConfig, more: ServiceConfig): ServiceConfig {
-  const operations: Record<string, ServiceConfig> = Object.assign(
-    Object.create(null),
-    old.operations,
-  );
-  for (const [name, operation] of Object.entries(more.operations ?? {})) {
-    operations[name] = mergeService(operations[name] ?? {}, operation);
-  }
-  const breaker =
-    more.breaker === false || old.breaker === false || more.breaker === undefined
-      ? (more.breaker ?? old.breaker)
-      : { ...old.breaker, ...more.breaker };
-  return {
-    ...old,
-    ...more,
-    retry: { ...old.retry, ...more.retry },
-    ...(breaker === undefined ? undefined : { breaker }),
-    operations,
-  };
 }

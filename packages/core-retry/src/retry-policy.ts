@@ -90,7 +90,12 @@ export class RetryPolicy {
   attempts(
     call: Omit<CallOptions<void>, 'retryResult' | 'fallback' | 'resolve'> = {},
   ): AsyncIterableIterator<BlockAttempt> {
-    return new Attempts((work, options) => this.execute(work, options), call);
+    // A turn of the loop has no value, and its end is its own: there is nothing to judge, or to replace.
+    const plain = { ...this.settings, retryResult: undefined, fallback: undefined };
+    return new Attempts(async (work, options) => {
+      const settings = narrow(options as CallOptions, plain);
+      return await begin(this.state, settings, work, options, this.settings.signal);
+    }, call);
   }
 
   /**

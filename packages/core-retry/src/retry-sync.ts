@@ -2,7 +2,8 @@ import { refused } from './admission.js';
 import { type Attempt, AttemptState } from './attempt.js';
 import type { CallOptions } from './call.js';
 import { sleepSync } from './clock.js';
-import { BulkheadFullError, OptionError } from './errors.js';
+import { OptionError } from './errors.js';
+import { announceFirst } from './execution.js';
 import type { Reason } from './marks.js';
 import { DEFAULTS, type RetryOptions, resolveOptions, type Settings } from './options.js';
 import { PolicyState } from './policy-state.js';
@@ -22,7 +23,10 @@ class SyncStory extends Story {
     if (inner !== undefined && inner.reason !== 'cancelled' && settings.retryIf === undefined) {
       throw this.surface(inner.reason);
     }
-    const verdict = decide(failure, call.idempotent ?? settings.idempotent, false);
+    const replaySafe = call.idempotent ?? settings.idempotent;
+    // A value that came back has done its work: it is repeated only where that is safe.
+    if (Unwanted.is(error) && !replaySafe) throw this.surface('permanent');
+    const verdict = decide(failure, replaySafe, false);
     if (verdict !== 'retry') {
       throw this.surface(failure.transient ? 'outcome-unknown' : 'permanent');
     }
@@ -31,7 +35,14 @@ class SyncStory extends Story {
     return delayMs;
   }
 
-  cancelled(reason: unknown): unknown {
+  /** The caller aborted during an attempt that failed, or while its failure was thought over. */
+  cancelled(reason: unknown, error: unknown): unknown {
+    if (this.running) this.note(error);
+    return this.surface('cancelled', reason);
+  }
+
+  cancelledUncalled(reason: unknown): unknown {
+    this.uncalled = true;
     return this.surface('cancelled', reason);
   }
 }
@@ -66,8 +77,13 @@ export function executeSync<T>(
   checkSync(settings);
   if (host.closed) throw host.closedError();
   const { breaker, bulkhead, clock, signal } = settings;
-  signal?.throwIfAborted();
   const start = clock.now();
+  const first = new AttemptState(1, start + settings.totalTimeoutMs, clock);
+  const name = nameOf(settings, call, work as never);
+  if (signal?.aborted === true) {
+    const story = new SyncStory(host, settings, call, first, start, name, 0);
+    throw story.cancelledUncalled(signal.reason);
+  }
   const refuse = (error: Parameters<typeof refused>[4]): T => {
     const surfacing = refused(host, settings, call, work as never, error, start);
     return endSync(settings, undefined, surfacing);
@@ -76,12 +92,10 @@ export function executeSync<T>(
   if (breaker !== undefined && ticket === 0) return refuse(breaker.refusal());
   if (bulkhead !== undefined && !bulkhead.tryEnter()) {
     breaker?.released(ticket);
-    const { maxConcurrent, maxQueued } = bulkhead.status();
-    return refuse(new BulkheadFullError(maxConcurrent, maxQueued));
+    return refuse(bulkhead.refusal());
   }
   settings.budget?.deposit(start);
-  const first = new AttemptState(1, start + settings.totalTimeoutMs, clock);
-  const name = nameOf(settings, call, work as never);
+  if (host.emitter.watched) announceFirst(host.emitter, settings, call, work as never);
   const story = new SyncStory(host, settings, call, first, start, name, ticket);
   let surfaced: unknown;
   try {
@@ -106,7 +120,7 @@ function loop<T>(
     let error: unknown;
     try {
       const value = work(attempt);
-      refusePromise(value);
+      refusePromise(value, 'work');
       if (!story.unwanted(value)) {
         story.succeeded();
         return value;
@@ -115,10 +129,17 @@ function loop<T>(
     } catch (thrown) {
       error = thrown;
     }
-    if (signal?.aborted === true) throw story.cancelled(signal.reason);
+    if (isAborted(signal)) throw story.cancelled(signal?.reason, error);
     sleepSync(clock, story.afterFailure(error));
+    // The caller's own functions may have aborted.
+    if (isAborted(signal)) throw story.cancelled(signal?.reason, error);
     attempt = story.nextAttempt();
   }
+}
+
+/** Asked anew each time: the compiler would remember the answer. */
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
 }
 
 function endSync<T>(settings: Settings, reason: Reason | undefined, surfaced: unknown): T {
@@ -126,14 +147,16 @@ function endSync<T>(settings: Settings, reason: Reason | undefined, surfaced: un
   if (settings.fallback === undefined || reason === 'cancelled' || reason === 'closed') {
     throw surfaced;
   }
-  return settings.fallback(surfaced) as T;
+  const value = settings.fallback(surfaced) as T;
+  refusePromise(value, 'fallback');
+  return value;
 }
 
-function refusePromise(value: unknown): void {
+function refusePromise(value: unknown, of: 'work' | 'fallback'): void {
   if (!(value instanceof Promise)) return;
   value.catch(() => {});
   throw new OptionError(
-    'work',
+    of,
     'returned a promise, which a call that blocks the thread cannot wait for. Use retry() or wrap() for it.',
   );
 }

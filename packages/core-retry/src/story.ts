@@ -60,6 +60,8 @@ export class Story {
   /** Whether an attempt is under way. */
   protected running = true;
   protected sawUnknown = false;
+  /** It ended before anything was called. */
+  protected uncalled = false;
   /** The last failure; its error may be an {@link Unwanted}. */
   protected last: FailedAttempt | undefined = undefined;
   private readonly start: number;
@@ -67,6 +69,8 @@ export class Story {
   private readonly failures: FailedAttempt[] = [];
   private readonly delaysMs: number[] = [];
   private previousDelayMs = 0;
+  /** The last value, an unwanted one, has given back what it held: nobody can use it any more. */
+  private disposed = false;
   /** The breaker's; 0 when there is none, or it has been given back. */
   private ticket: number;
   private attemptStart: number;
@@ -79,13 +83,14 @@ export class Story {
     start: number,
     name: string,
     ticket: number,
+    calledAt: number = start,
   ) {
     this.host = host;
     this.settings = settings;
     this.call = call;
     this.attempt = attempt;
     this.start = start;
-    this.attemptStart = start;
+    this.attemptStart = calledAt;
     this.name = name;
     this.ticket = ticket;
     // A probe is one attempt: it asks whether the service is well, and no more.
@@ -98,7 +103,9 @@ export class Story {
     const { breaker, clock, tally } = this.settings;
     if (breaker !== undefined) {
       this.ticket ||= breaker.admit();
-      if (this.ticket === 0) throw this.surface('circuit-open');
+      if (this.ticket === 0) {
+        throw this.surface('circuit-open', this.disposed ? breaker.refusal() : undefined);
+      }
       if (breaker.timed) this.attemptStart = clock.now();
     }
     if (tally !== undefined) tally.retries += 1;
@@ -163,6 +170,7 @@ export class Story {
     if (this.abandoned) return 'cancelled';
     const remaining = attempt.deadlineAt - settings.clock.now();
     if (delayMs >= remaining) return hintOf(failure) === undefined ? 'deadline' : 'retry-after';
+    if (this.willBeRefused(delayMs)) return 'circuit-open';
     // What the server rolled back, and what never reached it, does not load it.
     const free = failure.category === 'contention' || neverSent(attempt);
     if (!free && settings.budget?.withdraw() === false) {
@@ -175,7 +183,7 @@ export class Story {
     this.announceRetry(failure, delayMs);
     // Whoever was told may have closed it.
     if (host.closed) return 'closed';
-    if (Unwanted.is(this.last?.error)) dispose(this.last.error.value);
+    this.discard();
     return delayMs;
   }
 
@@ -185,6 +193,7 @@ export class Story {
     const error = instead === undefined ? last?.error : instead;
     if (this.reason !== undefined) return error;
     this.reason = reason;
+    if (error !== last?.error) this.discard();
     const outcome = this.sawUnknown ? 'unknown' : 'not-applied';
     const failure: Failure = last?.failure ?? {
       category: reason === 'cancelled' ? 'cancelled' : 'timeout',
@@ -193,18 +202,31 @@ export class Story {
     };
     this.voteAtEnd(reason, failure, error);
     const { tally } = this.settings;
-    if (tally !== undefined) tally.failures += 1;
+    const calledOff = reason === 'cancelled' || reason === 'closed';
+    if (tally !== undefined && !calledOff) tally.failures += 1;
     if (Unwanted.is(error)) {
       this.reportFailure(this.info(reason, this.failures), failure, undefined);
       return error;
     }
     // The last error comes before what surfaces, unless it is what surfaces.
     const earlier =
-      last === undefined || error === last.error ? this.failures : [...this.failures, last];
+      last === undefined || error === last.error ? this.failures : [...this.failures, shown(last)];
     const info = this.info(reason, earlier);
     const surfacing = mark(error, info, host, this);
-    if (reason !== 'cancelled' && reason !== 'closed') this.reportFailure(info, failure, surfacing);
+    if (!calledOff) this.reportFailure(info, failure, surfacing);
     return surfacing;
+  }
+
+  /** The last value, an unwanted one, gives back what it holds, unless it has. */
+  protected discard(): void {
+    if (!this.disposed && Unwanted.is(this.last?.error)) {
+      this.disposed = dispose(this.last.error.value);
+    }
+  }
+
+  /** Whether the last failure can surface: a value that was disposed of cannot. */
+  protected get presentable(): boolean {
+    return this.last !== undefined && !this.disposed;
   }
 
   /** Ends the vote of an attempt, where each attempt has one. */
@@ -239,14 +261,20 @@ export class Story {
 
   private remember(error: unknown, failure: Failure): void {
     if (this.last !== undefined) {
-      const { last } = this;
-      const shown = Unwanted.is(last.error) ? { ...last, error: undefined } : last;
-      this.failures.push(shown);
+      this.failures.push(shown(this.last));
       if (this.failures.length > KEPT_FAILURES) this.failures.shift();
     }
     this.last = { attempt: this.attempt.number, error, failure };
+    this.disposed = false;
     // A value that came back is no mystery: it only may not be repeated where replay is unsafe.
     if (failure.outcome === 'unknown' && failure !== UNWANTED) this.sawUnknown = true;
+  }
+
+  /** Nobody is to sleep in order to be refused by the breaker that the last attempt has opened. */
+  private willBeRefused(delayMs: number): boolean {
+    const { breaker } = this.settings;
+    if (breaker === undefined || this.ticket !== 0 || breaker.state !== 'open') return false;
+    return (breaker.status().retryAfterMs ?? 0) > delayMs;
   }
 
   private delayBefore(failure: Failure): number | 'retry-after' {
@@ -266,10 +294,12 @@ export class Story {
   }
 
   private info(reason: Reason, earlier: readonly FailedAttempt[]): RetryInfo {
-    const retryAfterMs = this.last?.failure.retryAfterMs;
+    const { breaker } = this.settings;
+    const ofBreaker = reason === 'circuit-open' ? breaker?.refusal().retryAfterMs : undefined;
+    const retryAfterMs = ofBreaker ?? this.last?.failure.retryAfterMs;
     return Object.freeze({
       operation: this.name,
-      attempts: this.attempt.number,
+      attempts: this.uncalled ? 0 : this.attempt.number,
       elapsedMs: this.settings.clock.now() - this.start,
       delaysMs: Object.freeze(this.delaysMs.slice()),
       reason,
@@ -325,7 +355,8 @@ export class Story {
 }
 
 export function nameOf<T>(settings: Settings, call: CallOptions<T>, work: Work<T>): string {
-  return call.operation ?? settings.operation ?? (work.name || 'operation');
+  // What is no function fails as work of any other kind would.
+  return call.operation ?? settings.operation ?? (work?.name || 'operation');
 }
 
 /** Whether the value is one that `retryResult` sends back; if that throws, it is not. */
@@ -337,15 +368,28 @@ export function isUnwanted(settings: Settings, value: unknown): boolean {
   }
 }
 
-/** A value that nobody will see gives back what it holds. */
-function dispose(value: unknown): void {
-  if (typeof value !== 'object' || value === null) return;
+/** A value that nobody will see gives back what it holds. @returns whether it can do so */
+function dispose(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
   const it = value as Partial<AsyncDisposable & Disposable>;
-  callHook(() => it[Symbol.asyncDispose]?.() ?? it[Symbol.dispose]?.(), undefined);
+  try {
+    const own = it[Symbol.asyncDispose] ?? it[Symbol.dispose];
+    if (typeof own !== 'function') return false;
+    quiet(own.call(it));
+  } catch {
+    // It is thrown away; what it says to that is nobody's concern.
+  }
+  return true;
+}
+
+/** A failure as the caller may see it. */
+function shown(failed: FailedAttempt): FailedAttempt {
+  return Unwanted.is(failed.error) ? { ...failed, error: undefined } : failed;
 }
 
 /** What the server asked for, if it is a hint: 0 and NaN are none. */
 function hintOf(failure: Failure): number | undefined {
   const hint = failure.retryAfterMs;
-  return hint === undefined || hint === 0 || Number.isNaN(hint) ? undefined : hint;
+  // A classifier of the caller's may hand on a header as it came.
+  return typeof hint !== 'number' || hint === 0 || Number.isNaN(hint) ? undefined : hint;
 }
