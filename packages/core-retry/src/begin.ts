@@ -35,6 +35,7 @@ export function begin<T>(
   }
   if (bulkhead !== undefined && !gated && !bulkhead.tryEnter()) {
     breaker?.released(ticket);
+    ticket = 0;
     gated = true;
   }
   if (!gated) settings.budget?.deposit(start);
