@@ -42,8 +42,8 @@ export class StoreLink implements BreakerLink {
   /** The right to probe: until when it holds, and with which fence. */
   private granted: { readonly until: number; readonly fence: string | undefined } | undefined =
     undefined;
-  /** The state is this process's own: what was asked for before comes too late. */
-  private touched = false;
+  /** How often the state changed by what this process saw: what was asked for before comes too late. */
+  private changes = 0;
   private saving = false;
   private unsaved: { readonly snapshot: BreakerSnapshot; readonly fence?: string } | undefined =
     undefined;
@@ -56,7 +56,8 @@ export class StoreLink implements BreakerLink {
     this.key = key;
     this.health = health;
     const loaded = this.load().then((snapshot) => {
-      if (snapshot !== undefined && !this.touched) breaker.adopt(snapshot, 'as its store had it');
+      if (snapshot !== undefined && this.changes === 0)
+        breaker.adopt(snapshot, 'as its store had it');
     });
     this.loading = this.patiently(loaded).finally(() => {
       this.loading = undefined;
@@ -74,9 +75,11 @@ export class StoreLink implements BreakerLink {
     const now = this.now();
     if (now - this.lookedAt < LOOK_AGAIN_MS || this.saving || this.loading !== undefined) return;
     this.lookedAt = now;
+    const { changes } = this;
     void this.load().then((snapshot) => {
       const { breaker } = this;
-      if (snapshot?.state !== 'open' || this.saving || breaker.state !== 'closed') return;
+      if (snapshot?.state !== 'open' || this.changes !== changes) return;
+      if (breaker.state !== 'closed') return;
       if ((snapshot.openUntil ?? 0) <= breaker.settings.clock.wallNow()) return;
       breaker.adopt(snapshot, 'another process found it so');
     });
@@ -85,7 +88,7 @@ export class StoreLink implements BreakerLink {
   changed(snapshot: BreakerSnapshot): void {
     const fence = this.granted?.fence;
     this.granted = undefined;
-    this.touched = true;
+    this.changes += 1;
     this.unsaved = fence === undefined ? { snapshot } : { snapshot, fence };
     if (!this.saving) void this.save();
   }
@@ -139,7 +142,7 @@ export class StoreLink implements BreakerLink {
     const { probeLeaseMs } = breaker.settings;
     let claim: ProbeClaim | undefined;
     try {
-      claim = await this.inTime(() => store.claimProbe?.(this.key, probeLeaseMs));
+      claim = read(await this.inTime(() => store.claimProbe?.(this.key, probeLeaseMs)));
       this.health.worked();
     } catch (error) {
       this.report('claim', error);
@@ -204,4 +207,10 @@ export class StoreLink implements BreakerLink {
       promise.then(done, done);
     });
   }
+}
+
+/** A refusal by who answers anything at all would keep the breaker open for ever. */
+function read(claim: ProbeClaim | undefined): ProbeClaim {
+  if (typeof claim?.granted === 'boolean') return claim;
+  throw new Error('The store answered the claim of a probe with what is no answer to it.');
 }

@@ -58,6 +58,9 @@ export class MemoryStore implements BreakerStore {
   private act<T>(action: Action, key: string, answer: () => T): Promise<T> {
     this.log.push(`${action} ${key}`);
     const mood = this.moods[action];
+    // A slow read tells what was there when it was asked for; a slow write is seen when it is done.
+    const read = action === 'load' ? answer() : undefined;
+    const late = (): T => (action === 'load' ? (read as T) : answer());
     switch (mood) {
       case 'well':
         return Promise.resolve(answer());
@@ -69,11 +72,11 @@ export class MemoryStore implements BreakerStore {
         return Promise.resolve(this.garbage as T);
       case 'hangs':
         return new Promise((resolve) => {
-          this.hanging.push(() => resolve(answer()));
+          this.hanging.push(() => resolve(late()));
         });
       default:
         return new Promise((resolve) => {
-          this.clock.setTimeout(() => resolve(answer()), mood);
+          this.clock.setTimeout(() => resolve(late()), mood);
         });
     }
   }
