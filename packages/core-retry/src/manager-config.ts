@@ -39,12 +39,12 @@ const BESIDE = ['breaker', 'budget', 'bulkhead'] as const;
 
 type Plain = Readonly<Record<string, unknown>>;
 
-const isObjectOrFalse: Check = (value) =>
-  value === false || (typeof value === 'object' && value !== null)
-    ? undefined
-    : 'an object of options, or false';
 const isObject: Check = (value) =>
-  typeof value === 'object' && value !== null ? undefined : 'an object of options';
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? undefined
+    : 'an object of options';
+const isObjectOrFalse: Check = (value) =>
+  value === false || isObject(value) === undefined ? undefined : 'an object of options, or false';
 
 const OPERATION: Known<OperationConfig> = { retry: isObject, breaker: isObjectOrFalse };
 const SERVICE: Known<ServiceConfig> = {
