@@ -15,11 +15,16 @@ export interface BlockAttempt extends Attempt {
 
 type Execute = (work: Work<void>, call: CallOptions<void>) => Promise<void>;
 
+type End = 'turn' | 'end';
+
 /** What an attempt of the execution waits for: how its turn of the loop ended. */
 interface Turn {
   readonly attempt: Attempt;
   readonly done: () => void;
   readonly failed: (error: unknown) => void;
+  /** What came after it: another turn, or the end. It may come by itself, when time runs out. */
+  readonly over: Promise<End>;
+  readonly overtake: (by: End) => void;
 }
 
 /**
@@ -31,8 +36,11 @@ export class Attempts implements AsyncIterableIterator<BlockAttempt> {
   private readonly call: CallOptions<void>;
   private readonly leaving = new AbortController();
   private execution: Promise<void> | undefined = undefined;
+  /** The turn that the execution waits for. */
   private turn: Turn | undefined = undefined;
-  private arrived: ((end: 'turn' | 'end') => void) | undefined = undefined;
+  /** The turn that the body of the loop has. */
+  private given: Turn | undefined = undefined;
+  private left = false;
   /** How the latest run ended; undefined if its turn had none yet. */
   private ran: 'well' | 'badly' | undefined = undefined;
 
@@ -46,10 +54,12 @@ export class Attempts implements AsyncIterableIterator<BlockAttempt> {
   }
 
   async next(): Promise<IteratorResult<BlockAttempt, undefined>> {
+    if (this.left) return { done: true, value: undefined };
     if (this.execution === undefined) await this.begin();
-    else if (this.ran !== 'badly') await this.finish();
+    else if (!this.failed) await this.finish();
     this.ran = undefined;
     const { turn } = this;
+    this.given = turn;
     if (turn !== undefined) return { done: false, value: new Block(this, turn) };
     // It ended: well, or with what surfaces.
     await this.execution;
@@ -58,6 +68,7 @@ export class Attempts implements AsyncIterableIterator<BlockAttempt> {
 
   /** The loop was left. After a run that went well that is the end of the operation, otherwise it is called off. */
   async return(): Promise<IteratorResult<BlockAttempt, undefined>> {
+    this.left = true;
     if (this.ran === 'well') await this.finish();
     else this.leaving.abort(new ClosedError('The loop over the attempts'));
     await this.execution?.catch(() => {});
@@ -67,58 +78,70 @@ export class Attempts implements AsyncIterableIterator<BlockAttempt> {
   async run<R>(turn: Turn, work: Work<R>): Promise<R | undefined> {
     if (this.turn !== turn) throw new ClosedError('The attempt');
     const working = (async () => await work(turn.attempt))();
-    try {
-      // While a turn lasts, the execution can only be called off.
-      const value = await Promise.race([working, this.execution as Promise<never>]);
-      this.ran = 'well';
-      return value;
-    } catch (error) {
-      // What is called off may still fail; nobody is there to hear of it.
-      working.catch(() => {});
-      if (this.turn !== turn) throw error;
-      this.ran = 'badly';
-      this.turn = undefined;
-      const end = await this.until(() => turn.failed(error));
-      if (end === 'end') await this.execution;
-      return undefined;
+    const end = await Promise.race([
+      working.then(
+        (value) => ({ value }),
+        (error: unknown) => ({ error }),
+      ),
+      turn.over,
+    ]);
+    if (typeof end === 'object') {
+      if ('value' in end) {
+        // Another run of the turn may have failed: then all of it has.
+        if (turn === this.given) this.ran ??= 'well';
+        return end.value;
+      }
+      turn.failed(end.error);
     }
+    if (turn === this.given) this.ran = 'badly';
+    if ((await turn.over) === 'end') await this.execution;
+    return undefined;
   }
 
-  private async begin(): Promise<void> {
+  /** Whether the turn of the body is known to have failed: its run did, or its time ran out. */
+  private get failed(): boolean {
+    return this.ran === 'badly' || (this.ran === undefined && this.turn !== this.given);
+  }
+
+  private begin(): Promise<End> {
     const { signal } = this.call;
     const { leaving } = this;
     let off: (() => void) | undefined;
     if (signal?.aborted === true) leaving.abort(signal.reason);
     else if (signal !== undefined) off = onAbort(signal, (reason) => leaving.abort(reason));
-    const waiting: Work<void> = (attempt) =>
-      new Promise<void>((done, failed) => {
-        this.turn = { attempt, done, failed };
-        this.arrived?.('turn');
-      });
-    await this.until(() => {
-      this.execution = this.execute(waiting, { ...this.call, signal: leaving.signal });
+    return new Promise((begun) => {
+      const arrive = (turn: Turn | undefined): void => {
+        const end = turn === undefined ? 'end' : 'turn';
+        const before = this.turn;
+        this.turn = turn;
+        before?.overtake(end);
+        begun(end);
+      };
+      // Without a name of its own, for events would tell it.
+      const execution = this.execute(
+        (attempt) =>
+          new Promise<void>((done, failed) => {
+            let overtake: Turn['overtake'] = () => {};
+            const over = new Promise<End>((resolve) => {
+              overtake = resolve;
+            });
+            arrive({ attempt, done, failed, over, overtake });
+          }),
+        { ...this.call, signal: leaving.signal },
+      );
+      this.execution = execution;
       const end = (): void => {
         off?.();
-        this.turn = undefined;
-        this.arrived?.('end');
+        arrive(undefined);
       };
-      this.execution.then(end, end);
+      execution.then(end, end);
     });
   }
 
   private async finish(): Promise<void> {
     const { turn } = this;
-    if (turn === undefined) return;
-    this.turn = undefined;
-    await this.until(() => turn.done());
-  }
-
-  /** Takes a step that brings the next turn or the end, and waits for it. */
-  private until(step: () => void): Promise<'turn' | 'end'> {
-    return new Promise((resolve) => {
-      this.arrived = resolve;
-      step();
-    });
+    turn?.done();
+    await turn?.over;
   }
 }
 
