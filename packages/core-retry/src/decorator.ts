@@ -3,19 +3,19 @@ import { OptionError } from './errors.js';
 import type { RetryOptions } from './options.js';
 import { RetryPolicy } from './retry-policy.js';
 
-type Method<This, Args extends unknown[], R> = (this: This, ...args: Args) => R;
+// biome-ignore lint/suspicious/noExplicitAny: a method of any signature, which the decorated one keeps
+type Method<This> = (this: This, ...args: any) => any;
 
 /** What a decorated method must return; the text is what the compiler shows for one that does not. */
-type Returning<R> =
-  R extends PromiseLike<unknown>
-    ? unknown
-    : 'A method decorated with @retryable must return a promise; use policy.wrapSync for others.';
+type ReturnsPromise<M extends Method<never>> = [ReturnType<M>] extends [PromiseLike<unknown>]
+  ? unknown
+  : 'A method decorated with @retryable must return a promise; use policy.wrapSync for others.';
 
 /** A standard decorator for methods that return a promise. */
-export type RetryableDecorator = <This, Args extends unknown[], R>(
-  method: Method<This, Args, R> & Returning<R>,
-  context: ClassMethodDecoratorContext<This, Method<This, Args, R>>,
-) => Method<This, Args, R>;
+export type RetryableDecorator = <This, M extends Method<This>>(
+  method: M & ReturnsPromise<M>,
+  context: ClassMethodDecoratorContext<This, M>,
+) => M;
 
 /**
  * A standard decorator: the method is retried under the policy, or one made from the options. It keeps
