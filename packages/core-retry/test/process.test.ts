@@ -35,7 +35,9 @@ interface End {
 function run(code: string): Promise<End> {
   const at = (file: string) => JSON.stringify(pathToFileURL(join(built, file)).href);
   const module = `
-    import { RetryPolicy, retry, retryInfo } from ${at('index.js')};
+    import {
+      BreakerRegistry, Bulkhead, CircuitBreaker, RetryManager, RetryPolicy, retry, retryInfo, retrySync,
+    } from ${at('index.js')};
     import { Reconnect } from ${at('connector.js')};
     ${code}`;
   return new Promise((resolve) => {
@@ -113,6 +115,86 @@ describe('3.20 a process', () => {
   });
 });
 
+describe('3.20 a process with a breaker, a bulkhead, a manager, a store', () => {
+  it('3.20 ends by itself when its work is done: breakers, registries and managers hold nothing', async () => {
+    const end = await run(`
+      const store = { load: async () => undefined, save: async () => {}, claimProbe: async () => ({ granted: true }) };
+      const manager = new RetryManager({
+        store, bulkhead: { maxConcurrent: 1, maxQueued: 9 }, retry: { totalTimeoutMs: 1e6, baseDelayMs: 1 },
+        breaker: { failureThreshold: 1, resetTimeoutMs: 1e6 },
+      });
+      manager.on('breaker', ({ to }) => console.log(to));
+      const fails = async () => { throw new Error('x'); };
+      const call = { service: 'a', operation: 'b' };
+      manager.execute(fails, call).catch(() => manager.execute(fails, call)).catch((e) => console.log(e.name));
+      new CircuitBreaker({ failureRate: 0.5, windowMs: 1e6 }).execute(async () => 'v').then(console.log);
+      new BreakerRegistry({ store }).get('c', 'd').isolate();`);
+    expect({ ...end, stdout: end.stdout.split('\n').toSorted() }).toEqual({
+      code: 0,
+      stdout: ['', 'CircuitOpenError', 'open', 'v'],
+      stderr: '',
+    });
+  });
+
+  it('3.20 is kept alive by a retry of a manager that sleeps, and not if it is unref’d', async () => {
+    const call = "{ service: 'a', operation: 'b' }";
+    const alive = await run(`${fails}
+      new RetryManager({ retry: { baseDelayMs: 30 } }).execute(failsOnce, ${call}).then(log);`);
+    expect(alive).toEqual({ code: 0, stdout: 'done\n', stderr: '' });
+    const free = await run(`${fails}
+      new RetryManager({ retry: { baseDelayMs: 30_000, unref: true } }).execute(failsOnce, ${call}).then(log);`);
+    expect(free).toEqual({ code: 0, stdout: '', stderr: '' });
+  });
+
+  it('3.20 ends after close() of a manager, though one slept and one stood in the queue', async () => {
+    const end = await run(`
+      const manager = new RetryManager({ retry: { baseDelayMs: 30_000 }, bulkhead: { maxConcurrent: 1, maxQueued: 1 } });
+      const work = async () => { throw new Error('x'); };
+      for (const name of ['asleep', 'queued', 'refused']) {
+        manager.execute(work, { service: 'a', operation: name }).catch((e) => console.log(name, e.name));
+      }
+      setTimeout(() => manager.close(), 20);`);
+    expect({ ...end, stdout: end.stdout.split('\n').toSorted() }).toEqual({
+      code: 0,
+      stdout: ['', 'asleep ClosedError', 'queued ClosedError', 'refused BulkheadFullError'],
+      stderr: '',
+    });
+  });
+
+  it('3.36 ends although its store hangs: a call waits 250 ms for it, and nobody for the rest', async () => {
+    const end = await run(`
+      const never = () => new Promise(() => {});
+      const registry = new BreakerRegistry({ store: { load: never, save: never, claimProbe: never } });
+      registry.get('a', 'b').execute(async () => 'value').then(console.log);`);
+    expect(end).toEqual({ code: 0, stdout: 'value\n', stderr: '' });
+  });
+
+  it('3.20 ends after a loop over attempts that was left, and after a body that threw', async () => {
+    const end = await run(`
+      const policy = new RetryPolicy({ baseDelayMs: 1, totalTimeoutMs: 1e6 });
+      for await (const attempt of policy.attempts()) break;
+      for await (const attempt of policy.attempts()) { await attempt.run(() => 'v'); }
+      try {
+        for await (const attempt of policy.attempts()) throw new Error('body');
+      } catch (error) {
+        console.log(error.message);
+      }`);
+    expect(end).toEqual({ code: 0, stdout: 'body\n', stderr: '' });
+  });
+
+  it('retrySync blocks everything else until it is done', async () => {
+    const end = await run(`
+      let calls = 0;
+      setImmediate(() => console.log('event loop'));
+      retrySync(() => {
+        calls += 1;
+        console.log('call', calls);
+        if (calls < 3) throw new Error('x');
+      }, { baseDelayMs: 5 });`);
+    expect(end).toEqual({ code: 0, stdout: 'call 1\ncall 2\ncall 3\nevent loop\n', stderr: '' });
+  });
+});
+
 describe('importing', () => {
   it('3.37 starts nothing: no timer, no handle, no listener, and nothing is printed', async () => {
     // Some turns later, for the reading of the modules themselves has then ended.
@@ -179,5 +261,70 @@ describe('3.17 no path', () => {
       await soon(100);
       console.log(ends.length, ...found);`);
     expect(end).toEqual({ code: 0, stdout: '28 caught\n', stderr: '' });
+  });
+
+  it('3.17 leaves one: breaker, bulkhead, fallback, results, loops, managers, stores', async () => {
+    const end = await run(`
+      const fail = async () => { throw new Error('x'); };
+      const soon = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+      const late = async () => { await soon(40); throw new Error('late'); };
+      const throws = () => { throw new Error('hook'); };
+      const never = () => new Promise(() => {});
+      const ends = [];
+      const go = (promise) => ends.push(Promise.resolve(promise).then(() => 'ok', () => 'caught'));
+      const open = () => { const b = new CircuitBreaker({ failureThreshold: 1 }); b.acquire().failure(new Error('x')); return b; };
+      const full = () => { const b = new Bulkhead({ maxConcurrent: 1, maxQueued: 1 }); void b.enter(); return b; };
+      const quick = { baseDelayMs: 1, maxAttempts: 2 };
+      const bounds = [{}, { totalTimeoutMs: 10 }, { signal: AbortSignal.timeout(10) }, { attemptTimeoutMs: 5 }];
+      for (const bound of bounds) {
+        for (const work of [fail, throws, late, undefined]) {
+          for (const more of [
+            { breaker: new CircuitBreaker() },
+            { breaker: new CircuitBreaker({ failureThreshold: 1, votePer: 'attempt' }) },
+            { breaker: open() },
+            { fallback: throws }, { fallback: fail }, { fallback: late },
+            { breaker: open(), fallback: throws }, { breaker: open(), fallback: fail },
+            { retryResult: throws }, { retryResult: fail }, { classify: throws, breaker: open() },
+            { logger: { info: throws, warn: fail, error: fail, debug: fail }, breaker: new CircuitBreaker() },
+          ]) go(retry(work, { ...quick, ...bound, ...more }));
+        }
+        const dispose = { [Symbol.asyncDispose]: fail };
+        go(retry(async () => dispose, { ...quick, ...bound, retryResult: () => true }));
+        go(retry(async () => { await soon(20); return dispose; }, { ...quick, ...bound, retryResult: fail }));
+        const policy = new RetryPolicy({ ...quick, ...bound });
+        const loop = async (body) => { for await (const attempt of policy.attempts()) await body(attempt); };
+        go(loop((attempt) => attempt.run(fail)));
+        go(loop((attempt) => attempt.run(late)));
+        go(loop((attempt) => Promise.all([attempt.run(fail), attempt.run(late)])));
+        go(loop((attempt) => { void attempt.run(fail).catch(() => {}); throw new Error('body'); }));
+        go(loop(() => soon(20)));
+      }
+      for (const bound of bounds.slice(1, 3)) {
+        go(retry(fail, { ...quick, ...bound, bulkhead: full() }));
+        go(retry(fail, { ...quick, ...bound, bulkhead: full(), fallback: fail }));
+      }
+      const queued = new RetryPolicy({ bulkhead: full() });
+      go(queued.execute(fail));
+      go(queued.execute(fail));
+      setTimeout(() => queued.close(), 10);
+      go(new Bulkhead({ maxConcurrent: 1 }).execute(fail));
+      go(full().execute(fail, { signal: AbortSignal.timeout(5) }));
+      for (const bad of [throws, fail, never, async () => ({ version: 9 })]) {
+        const manager = new RetryManager({
+          store: { load: bad, save: bad, claimProbe: bad },
+          retry: quick, breaker: { failureThreshold: 1, resetTimeoutMs: 1 },
+        });
+        for (const type of ['attempt', 'retry', 'exhausted', 'breaker', 'store']) { manager.on(type, throws); manager.on(type, fail); }
+        const call = { service: 'a', operation: 'b' };
+        go(manager.execute(fail, call));
+        go(soon(300).then(() => manager.execute(fail, call)));
+        go(manager.execute(fail, { ...call, breaker: { failureThreshold: 9 } }));
+        go(manager.execute(fail, {}));
+        go(manager.wrap(late, { service: 'a' })());
+      }
+      const found = new Set(await Promise.all(ends));
+      await soon(100);
+      console.log(ends.length, ...[...found].sort());`);
+    expect(end).toEqual({ code: 0, stdout: '248 caught ok\n', stderr: '' });
   });
 });
