@@ -5,7 +5,7 @@ import {
   type Failure,
 } from '@outlast/core-retry';
 import { ManualClock } from '@outlast/core-retry/testing';
-import { rejection } from './helpers.js';
+import { rejection, settled } from './helpers.js';
 
 /** A clock whose time of day can be set, as an operator or NTP does it. */
 export class SteppedClock extends ManualClock {
@@ -38,11 +38,12 @@ export function breakerBench(options: CircuitBreakerOptions = {}) {
       }),
     fail: async (times = 1, error: unknown = new Error('down')): Promise<void> => {
       for (let i = 0; i < times; i++) {
-        await rejection(
+        const end = await settled(
           breaker.execute(() => {
             throw error;
           }),
         );
+        if (end.ok) throw new Error('it did not fail');
       }
     },
   };
