@@ -21,7 +21,7 @@ import {
 
 /** Options of a `CircuitBreaker`. Durations are milliseconds. */
 export interface CircuitBreakerOptions {
-  /** So many failures in a row open it. Default 5; with `failureRate` or `slowCallRate`, none unless given. */
+  /** So many failures in a row open it. Default 5; with `failureRate`, none unless given. */
   readonly failureThreshold?: number;
   /** Opens when this share (0 to 1, inclusive) of the completed calls in the window failed. */
   readonly failureRate?: number;
@@ -173,7 +173,7 @@ export function resolveBreaker(where: string, options: CircuitBreakerOptions): B
     throw invalidOption(name, maxOpenTimeoutMs, `resetTimeoutMs (${resetTimeoutMs} ms) or more`);
   }
   return Object.freeze({
-    failureThreshold: options.failureThreshold ?? (rated ? Infinity : 5),
+    failureThreshold: options.failureThreshold ?? (failureRate === undefined ? 5 : Infinity),
     failureRate: failureRate ?? Infinity,
     slowCallRate: slowCallRate ?? Infinity,
     slowCallMs: slowCallMs ?? Infinity,

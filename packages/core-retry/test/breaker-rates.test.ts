@@ -181,7 +181,7 @@ describe('slow calls', () => {
     expect(b.changes).toEqual(['closed > open: 2 of 4 calls were slow']);
   });
 
-  it('one less does not, nor do failures, when only slow calls are looked for', async () => {
+  it('one less does not, nor do failures as such', async () => {
     const b = breakerBench(options);
     for (let i = 0; i < 5; i++) {
       await b.ok(100);
@@ -189,6 +189,12 @@ describe('slow calls', () => {
     }
     expect(b.events).toEqual([]);
     expect(b.breaker.status().failures).toBe(3);
+  });
+
+  it('are looked for beside failures in a row', async () => {
+    const b = breakerBench({ ...options, windowCalls: 100 });
+    await b.fail(5);
+    expect(b.changes).toEqual(['closed > open: 5 consecutive failures']);
   });
 
   it('a failure that was slow counts as both', async () => {

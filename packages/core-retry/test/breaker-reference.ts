@@ -101,7 +101,8 @@ export class ReferenceBreaker {
     return this.calls.slice(-windowCalls).filter(({ at }) => this.now - at < windowMs);
   }
   private ill(): boolean {
-    const { failureThreshold = Infinity, failureRate = 9, slowCallRate = 9 } = this.options;
+    const { failureRate = 9, slowCallRate = 9 } = this.options;
+    const { failureThreshold = failureRate === 9 ? 5 : Infinity } = this.options;
     const calls = this.window;
     const share = (key: 'failed' | 'slow') =>
       calls.filter((call) => call[key]).length / calls.length;
