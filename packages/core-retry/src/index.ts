@@ -46,6 +46,7 @@ export {
   type Outcome,
   type Phase,
 } from './failure.js';
+export { FileBreakerStore, type FileBreakerStoreOptions } from './file-breaker-store.js';
 export {
   type FailedAttempt,
   isOutcomeUnknown,
