@@ -19,10 +19,9 @@ export interface Hold {
 
 // What systems answer to the renaming of a folder onto one that is not empty (Windows: onto any).
 const TAKEN: readonly unknown[] = ['ENOTEMPTY', 'EEXIST', 'EPERM', 'EACCES', 'EBUSY'];
-const FIRST_WAIT_MS = 1;
-const LONGEST_WAIT_MS = 25;
+const LONGEST_WAIT_MS = 200;
 const LEFTOVER_AFTER_MS = 60_000;
-const LEFTOVERS_AT_ONCE = 100;
+const LEFTOVERS_AT_ONCE = 20;
 
 /**
  * A lock among processes on one file, for as long as a lease.
@@ -40,7 +39,7 @@ export class FileLock {
   private readonly leaseMs: number;
   private readonly clock: Clock;
   // Outlives one waiting, so that a lock can be outwaited in several.
-  private owner: { readonly token: string; readonly since: number } | undefined;
+  private owner: Readonly<{ token: string; since: number; aged: boolean }> | undefined;
   private swept = false;
 
   constructor(path: string, leaseMs: number, clock: Clock) {
@@ -63,14 +62,14 @@ export class FileLock {
     try {
       await prepare(folder, own);
       if (!this.swept) await sweep(this.lock, own).catch(() => {});
-      // Litter is no reason to fail, nor to be looked at twice.
       this.swept = true;
       let preparedAt = this.clock.now();
-      let waitMs = FIRST_WAIT_MS;
+      let waitMs = 1;
       while (!(await this.take(folder))) {
         do {
-          if (this.clock.now() >= until) throw lockedOut('held its lock for all of lockWaitMs');
-          await sleep(this.clock, waitMs * (0.5 + Math.random()));
+          const leftMs = until - this.clock.now();
+          if (leftMs <= 0) throw lockedOut('held its lock for all of lockWaitMs');
+          await sleep(this.clock, Math.min(leftMs, waitMs * (0.5 + Math.random())));
           waitMs = Math.min(waitMs * 1.5, LONGEST_WAIT_MS);
         } while (!(await this.isFree(own, preparedAt, `${folder}.dead`)));
         // Once more, for others count the lease from the age of this file, or may have swept it away.
@@ -102,14 +101,17 @@ export class FileLock {
         await rmdir(this.lock);
         return true;
       }
+      const now = this.clock.now();
       if (this.owner?.token !== token) {
+        // Where many wait it changes hands at every look: its age is worth asking for at the second.
+        this.owner = { token, since: now, aged: false };
+      } else if (!this.owner.aged) {
         // Both times are the file system's; one in the future counts as the present.
         const { mtimeMs } = await stat(join(this.lock, token));
-        const now = this.clock.now();
         const ageMs = (await stat(own)).mtimeMs + (now - preparedAt) - mtimeMs;
-        this.owner = { token, since: now - Math.max(0, ageMs) };
+        this.owner = { token, since: Math.min(this.owner.since, now - ageMs), aged: true };
       }
-      if (this.clock.now() - this.owner.since < this.leaseMs) return false;
+      if (now - this.owner.since < this.leaseMs) return false;
       // Should it have changed hands just now, then the new owner publishes nothing and tries again.
       await rename(this.lock, grave);
       await remove(grave);

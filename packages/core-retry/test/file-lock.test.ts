@@ -174,7 +174,7 @@ describe('FileLock', () => {
     expect(end.ok && (await end.value.publish('x'))).toBe(true);
   });
 
-  it('sweeps what the dead left behind: once, what is old, a hundred at most', async () => {
+  it('sweeps what the dead left behind: once, what is old, a few at a time', async () => {
     const { path, files, acquire } = await bench();
     const old = new Date(Date.now() - HOUR_MS);
     const make = async (name: string, at: Date): Promise<void> => {
@@ -182,10 +182,10 @@ describe('FileLock', () => {
       await writeFile(join(dirname(path), name, 'token'), 'x');
       await utimes(join(dirname(path), name), at, at);
     };
-    for (let i = 0; i < 101; i++) await make(`breakers.json.lock-${i}`, old);
+    for (let i = 0; i < 21; i++) await make(`breakers.json.lock-${i}`, old);
     await make('other.json.lock-1', old);
     await (await acquire()).release();
-    // One of the hundred may have been our own.
+    // One of the twenty may have been our own.
     const left = (await files()).filter((name) => name.startsWith('breakers.json.lock-'));
     expect(left.length).toBeGreaterThanOrEqual(1);
     expect(left.length).toBeLessThanOrEqual(2);
@@ -226,7 +226,7 @@ describe('FileLock', () => {
     });
     const end = await driven(clock, lock.acquire(clock.now() + 1000));
     expect(end).toMatchObject({ error: { code: 'OUTLAST_STORE_LOCKED' } });
-    expect(tries).toBeGreaterThan(10);
+    expect(tries).toBeGreaterThan(5);
     expect(tries).toBeLessThan(200);
     expect(await files()).toEqual([]);
   });
