@@ -109,6 +109,20 @@ describe('processes on one file', () => {
     expect(await new FileBreakerStore({ path }).load('pg')).toEqual(snapshot());
   });
 
+  it('keep the file where it was when they change their folder', async () => {
+    const path = await freshPath();
+    const end = await start(
+      path,
+      `
+      process.chdir(${JSON.stringify(dirname(path))});
+      const relative = new FileBreakerStore({ path: 'breakers.json' });
+      process.chdir('/');
+      await relative.save('a', snapshot(1));`,
+    ).end;
+    expect(end).toEqual({ code: 0, signal: null, out: '', err: '' });
+    expect(Object.keys(await breakersOf(path))).toEqual(['a']);
+  });
+
   it('lose no key when a hundred save at once', { timeout: 60_000 }, async () => {
     const path = await freshPath();
     const names = Array.from({ length: 100 }, (_, i) => `key ${i}`);

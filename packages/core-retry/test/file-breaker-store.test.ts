@@ -9,7 +9,7 @@ import {
 import { ManualClock } from '@outlast/core-retry/testing';
 import { describe, expect, it } from 'vitest';
 import { coded, rejection, turn } from './helpers.js';
-import { driven, freshPath, holdUpRename, intercept, snapshot } from './store-bench.js';
+import { driven, freshPath, holdUpRename, intercept, snapshot, until } from './store-bench.js';
 
 const LEASE_MS = 5000;
 
@@ -137,6 +137,24 @@ describe('FileBreakerStore writes', () => {
       a: { snapshot: snapshot({ failures: 4 }) },
       b: { snapshot: snapshot() },
     });
+  });
+
+  it('in order, also what is saved while one takes for ever', async () => {
+    const { path, clock, store, held } = await bench();
+    const step = holdUpRename((_, to) => to === path);
+    const first = store.save('a', snapshot({ failures: 1 }));
+    await step.reached;
+    const second = store.save('a', snapshot({ failures: 2 }));
+    // Longer than a lease: nobody may take the lock over from himself.
+    let rounds = 0;
+    await until(async () => {
+      await clock.advance(LEASE_MS / 5);
+      rounds += 1;
+      return rounds > 50;
+    });
+    step.letGo();
+    expect((await driven(clock, Promise.all([first, second]))).ok).toBe(true);
+    expect((await held()).a.snapshot.failures).toBe(2);
   });
 
   it('what comes while it waits for the lock in that same write', async () => {
@@ -287,6 +305,14 @@ describe('FileBreakerStore reads', () => {
     const load = (at: string) => new FileBreakerStore({ path: at }).load('a');
     expect(await load(join(dirname(path), 'none', 'x'))).toBeUndefined();
     expect(await rejection(load(dirname(path)))).toMatchObject({ code: 'EISDIR' });
+
+    await writeFile(path, 'x');
+    expect(await rejection(load(join(path, 'x')))).toMatchObject({ code: 'ENOTDIR' });
+    await new FileBreakerStore({ path }).save('a', snapshot());
+    const store = new FileBreakerStore({ path, clock: new ManualClock() });
+    expect(Object.isFrozen(await store.load('a'))).toBe(true);
+    intercept('stat', () => () => Promise.reject(coded('EIO')));
+    expect(await rejection(store.load('a'))).toMatchObject({ code: 'EIO' });
   });
 });
 

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { ManualClock } from '@outlast/core-retry/testing';
 import { describe, expect, it } from 'vitest';
 import { FileLock, type Hold } from '../src/file-lock.js';
-import { rejection } from './helpers.js';
+import { coded, rejection } from './helpers.js';
 import { driven, freshPath, holdUpRename, intercept, until } from './store-bench.js';
 
 const HOUR_MS = 3_600_000;
@@ -217,12 +217,38 @@ describe('FileLock', () => {
     expect(clock.pending).toBe(0);
   });
 
+  it('replaces an empty folder also where the system replaces none, as Windows does', async () => {
+    const { folder, files, acquire } = await bench();
+    await mkdir(folder);
+    intercept('rename', (real) => async (from: string, to: string) => {
+      if (to === folder && (await files()).includes('breakers.json.lock')) throw coded('EPERM');
+      return real(from, to);
+    });
+    expect(await (await acquire()).publish('x')).toBe(true);
+    expect(await files()).toEqual(['breakers.json']);
+  });
+
+  it('tries again when a dead lock cannot be moved yet, but not when it cannot be at all', async () => {
+    const { clock, folder, lock, acquire } = await bench();
+    await deadLock(folder, 'dead', HOUR_MS);
+    const codes = ['EIO', 'EBUSY', 'EPERM'];
+    intercept('rename', (real) => async (from: string, to: string) => {
+      const code = to.endsWith('.dead') ? codes.shift() : undefined;
+      if (code !== undefined) throw coded(code);
+      return real(from, to);
+    });
+    const end = await driven(clock, lock.acquire(clock.now() + LEASE_MS));
+    expect(end).toMatchObject({ ok: false, error: { code: 'EIO' } });
+    await (await acquire()).release();
+    expect(codes).toEqual([]);
+  });
+
   it('waits, as long as it may, where the system lets nobody replace the folder', async () => {
     const { clock, files, lock } = await bench();
     let tries = 0;
     intercept('rename', () => async () => {
       tries += 1;
-      throw Object.assign(new Error('scripted'), { code: 'EPERM' });
+      throw coded('EPERM');
     });
     const end = await driven(clock, lock.acquire(clock.now() + 1000));
     expect(end).toMatchObject({ error: { code: 'OUTLAST_STORE_LOCKED' } });
