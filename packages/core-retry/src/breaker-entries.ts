@@ -112,6 +112,6 @@ function probeOf(entry: unknown): Probe | undefined {
   return valid ? (probe as unknown as Probe) : undefined;
 }
 
-export function isObject(value: unknown): value is Record<string, unknown> {
+function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

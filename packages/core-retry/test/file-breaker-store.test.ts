@@ -11,7 +11,7 @@ import { describe, expect, it } from 'vitest';
 import { coded, rejection, turn } from './helpers.js';
 import { driven, freshPath, holdUpRename, intercept, snapshot, until } from './store-bench.js';
 
-const LEASE_MS = 5000;
+const LEASE_MS = 1000;
 
 async function bench(options: Partial<FileBreakerStoreOptions> = {}) {
   const path = await freshPath();
