@@ -1,37 +1,21 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmod, readdir, readFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { FileBreakerStore } from '@outlast/core-retry';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
+import { buildSources } from './built.js';
 import { freshPath, snapshot, until } from './store-bench.js';
 
-const packageDir = fileURLToPath(new URL('..', import.meta.url));
-const tsc = fileURLToPath(new URL('../../../node_modules/typescript/bin/tsc', import.meta.url));
 const LEASE_MS = 100;
 // Nothing is measured by it: the machine may be busy.
 const PATIENCE_MS = 30_000;
 
-let built: string;
+const at = buildSources();
 const children = new Set<ChildProcess>();
-
-// The sources as Node would run them, in a folder of their own: a dist may be stale, or being built.
-beforeAll(async () => {
-  built = await mkdtemp(join(tmpdir(), 'outlast-store-built-'));
-  // One of the tests reads them as another user.
-  await chmod(built, 0o755);
-  await writeFile(join(built, 'package.json'), '{"type":"module"}');
-  const off = ['composite', 'incremental', 'declaration', 'declarationMap', 'isolatedDeclarations'];
-  const options = off.flatMap((option) => [`--${option}`, 'false']);
-  execFileSync(process.execPath, [tsc, '-p', packageDir, '--outDir', built, ...options]);
-}, 60_000);
 
 afterEach(() => {
   for (const child of children) child.kill('SIGKILL');
 });
-
-afterAll(() => rm(built, { recursive: true, force: true }));
 
 interface Program {
   readonly child: ChildProcess;
@@ -45,10 +29,9 @@ function start(
   code: string,
   { before = '', lockLeaseMs = LEASE_MS, shell = '' } = {},
 ): Program {
-  const source = JSON.stringify(pathToFileURL(join(built, 'file-breaker-store.js')).href);
   const module = `
     ${before}
-    const { FileBreakerStore } = await import(${source});
+    const { FileBreakerStore } = await import(${at('file-breaker-store.js')});
     const store = new FileBreakerStore(${JSON.stringify({ path, lockLeaseMs, lockWaitMs: PATIENCE_MS })});
     const snapshot = (failures) => ({ ...${JSON.stringify(snapshot())}, failures });
     const told = () => new Promise((resolve) => process.stdin.once('end', resolve).resume());
