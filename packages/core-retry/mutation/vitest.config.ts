@@ -16,6 +16,6 @@ export default defineConfig({
   },
   test: {
     include: ['packages/core-retry/test/**/*.test.ts'],
-    exclude: ['**/{process,mutants,breaker-model}.test.ts'],
+    exclude: ['**/{*process,mutants,breaker-model}.test.ts'],
   },
 });
