@@ -30,7 +30,7 @@ export interface BreakerListener {
 /** The ticket of a call that is not admitted. Others: positive of a closed breaker, negative of a probe. */
 export const REFUSED = 0;
 
-// Rates are inclusive, and 0.1 · 30 is a little more than 3.
+// Rates are inclusive, and 0.07 · 100 is a little more than 7.
 const ROUNDING = 1e-9;
 
 /**
@@ -157,10 +157,9 @@ export class BreakerMachine {
 
   /** Takes over what a store holds. */
   adopt(snapshot: BreakerSnapshot, reason: string): void {
-    const from = this.state;
+    const from = this.told;
     this.restore(snapshot);
-    const to = this.state;
-    if (from !== to) this.report(from, to, reason);
+    this.report(from, reason);
   }
 
   /** Tells whoever listens that its store cannot be used. */
@@ -187,6 +186,11 @@ export class BreakerMachine {
     };
   }
 
+  /** The state as events tell it: one that is open stays so until a probe is admitted. */
+  protected get told(): BreakerState {
+    return this.isolations > 0 ? 'isolated' : this.held;
+  }
+
   /** Whether it is open and its time is over. */
   protected due(): boolean {
     return this.held === 'open' && this.settings.clock.now() >= this.openUntil;
@@ -202,12 +206,12 @@ export class BreakerMachine {
   }
 
   protected close(reason: string): void {
-    const from = this.state;
+    const from = this.told;
     this.begin('closed');
     this.failures = 0;
     this.trips = 0;
     this.openTimeoutMs = this.settings.resetTimeoutMs;
-    if (from !== this.state) this.report(from, this.state, reason);
+    this.report(from, reason);
     this.link?.changed(this.snapshot());
   }
 
@@ -222,10 +226,15 @@ export class BreakerMachine {
     this.openUntil = clock.now() + Math.min(Math.max(0, left), openTimeoutMs);
     this.trips = open ? Math.max(1, snapshot.trips) : 0;
     this.failures = open ? snapshot.failures : Math.min(snapshot.failures, failureThreshold - 1);
-    this.lastFailureAt = snapshot.lastFailureAt;
+    const { lastFailureAt } = snapshot;
+    this.lastFailureAt =
+      lastFailureAt === undefined ? undefined : Math.min(lastFailureAt, clock.wallNow());
   }
 
-  protected report(from: BreakerState, to: BreakerState, reason: string): void {
+  /** Tells of a change, if it shows: below an isolation, it does not. */
+  protected report(from: BreakerState, reason: string): void {
+    const to = this.told;
+    if (from === to) return;
     const at = this.settings.clock.wallNow();
     const opened = to === 'open' ? { openTimeoutMs: this.openTimeoutMs } : undefined;
     this.tell({ type: 'breaker', operation: this.name, at, from, to, reason, ...opened });
@@ -239,9 +248,9 @@ export class BreakerMachine {
       if (now < this.openUntil) return REFUSED;
       this.begin('half-open');
       this.probes = new Map();
-      this.report('open', 'half-open', 'the open time is over');
-      // A listener may have reset or isolated it.
-      if (this.state !== 'half-open') return this.admit();
+      this.report('open', 'the open time is over');
+      // A listener may have reset or isolated it, or had a probe of its own.
+      if (this.told !== 'half-open') return this.admit();
     }
     if (this.probing(now) >= halfOpenMaxCalls) return REFUSED;
     this.lastProbe -= 1;
@@ -290,7 +299,7 @@ export class BreakerMachine {
     const { settings } = this;
     const { resetTimeoutMs: baseDelayMs, maxOpenTimeoutMs: maxDelayMs, jitter } = settings;
     const backoffFactor = settings.openTimeoutIncrementFactor;
-    const from = this.state;
+    const from = this.told;
     const previousMs = this.trips === 0 ? 0 : this.openTimeoutMs;
     this.trips += 1;
     const backoff = backoffDelay(
@@ -304,7 +313,7 @@ export class BreakerMachine {
     this.openTimeoutMs = Math.max(1, backoff, asked);
     this.openUntil = settings.clock.now() + this.openTimeoutMs;
     this.begin('open');
-    this.report(from, 'open', reason);
+    this.report(from, reason);
     this.link?.changed(this.snapshot());
   }
 
@@ -318,10 +327,20 @@ export class BreakerMachine {
   }
 
   private tell(event: BreakerEvent | StoreEvent): void {
-    Object.freeze(event);
-    for (const { type, call } of this.listeners ?? []) {
-      if (type === event.type) callHook(call, event as never);
+    untold.push([Object.freeze(event), this.listeners ?? []]);
+    if (untold.length > 1) return;
+    try {
+      for (const [next, listeners] of untold) {
+        for (const { type, call } of listeners) {
+          if (type === next.type) callHook(call, next as never);
+        }
+        publish(next);
+      }
+    } finally {
+      untold.length = 0;
     }
-    publish(event);
   }
 }
+
+// What a listener brings about is told after what it was told: everybody hears it in order.
+const untold: (readonly [BreakerEvent | StoreEvent, readonly BreakerListener[]])[] = [];

@@ -21,11 +21,11 @@ import {
 
 /** Options of a `CircuitBreaker`. Durations are milliseconds. */
 export interface CircuitBreakerOptions {
-  /** So many failures in a row open it. Default 5; with `failureRate` or `slowCallRate`, none unless given. */
+  /** So many failures in a row open it. Default 5; with `failureRate`, none unless given. */
   readonly failureThreshold?: number;
   /** Opens when this share (0 to 1, inclusive) of the completed calls in the window failed. */
   readonly failureRate?: number;
-  /** The window holds so many of the latest calls. Default 100, unless `windowMs` is given. */
+  /** The window holds so many of the latest calls, a million at most. Default 100, unless `windowMs` is given. */
   readonly windowCalls?: number;
   /** The window holds the calls of so many milliseconds. */
   readonly windowMs?: number;
@@ -89,6 +89,14 @@ export interface BreakerSettings {
 const isShare: Check = (value) =>
   typeof value === 'number' && value > 0 && value <= 1 ? undefined : 'a number above 0, up to 1';
 
+// A byte each, taken when the breaker is made.
+const MOST_WINDOW_CALLS = 1_000_000;
+
+const isWindowCalls: Check = (value) =>
+  wholeNumber(1)(value) === undefined && (value as number) <= MOST_WINDOW_CALLS
+    ? undefined
+    : `a whole number from 1 to ${MOST_WINDOW_CALLS}`;
+
 const isSnapshot: Check = (value) => {
   const read = readSnapshot(value);
   return typeof read === 'string' ? `a snapshot of a breaker (${read})` : undefined;
@@ -98,7 +106,7 @@ const isSnapshot: Check = (value) => {
 export const BREAKER_OPTIONS: Known<CircuitBreakerOptions> = {
   failureThreshold: wholeNumber(1),
   failureRate: isShare,
-  windowCalls: wholeNumber(1),
+  windowCalls: isWindowCalls,
   windowMs: duration({ min: 1 }),
   minimumCalls: wholeNumber(1),
   slowCallMs: duration(),
@@ -165,7 +173,7 @@ export function resolveBreaker(where: string, options: CircuitBreakerOptions): B
     throw invalidOption(name, maxOpenTimeoutMs, `resetTimeoutMs (${resetTimeoutMs} ms) or more`);
   }
   return Object.freeze({
-    failureThreshold: options.failureThreshold ?? (rated ? Infinity : 5),
+    failureThreshold: options.failureThreshold ?? (failureRate === undefined ? 5 : Infinity),
     failureRate: failureRate ?? Infinity,
     slowCallRate: slowCallRate ?? Infinity,
     slowCallMs: slowCallMs ?? Infinity,

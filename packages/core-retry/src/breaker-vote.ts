@@ -1,3 +1,4 @@
+import { isOutlastError } from './errors.js';
 import { type Failure, isProgrammersError } from './failure.js';
 
 /** What the end of a call says of the service: it is well, it is ill, or nothing. */
@@ -9,13 +10,13 @@ export function voteOf(failure: Failure, error: unknown): Vote {
     case 'cancelled':
       return 'none';
     case 'invalid':
-      return isProgrammersError(error) || isOurs(failure) ? 'none' : 'success';
+      return isProgrammersError(error) || isOurs(failure, error) ? 'none' : 'success';
     case 'auth':
     case 'not-found':
     case 'conflict':
       return 'success';
     default:
-      return isOurs(failure) ? 'none' : 'failure';
+      return isOurs(failure, error) ? 'none' : 'failure';
   }
 }
 
@@ -26,6 +27,13 @@ const NEVER_CALLED: ReadonlySet<string | undefined> = new Set([
   'OUTLAST_OPTION',
 ]);
 
-function isOurs(failure: Failure): boolean {
-  return NEVER_CALLED.has(failure.code);
+/** By the failure's code, or the error itself, for a classifier of the caller's may not know us. */
+function isOurs(failure: Failure, error: unknown): boolean {
+  if (NEVER_CALLED.has(failure.code)) return true;
+  try {
+    return isOutlastError(error) && NEVER_CALLED.has(error.code);
+  } catch {
+    // Any value can be thrown, one that cannot be looked at too.
+    return false;
+  }
 }

@@ -5,7 +5,7 @@ import {
   resolveBreaker,
 } from './breaker-options.js';
 import { CircuitOpenError, circuitOpenMessage } from './errors.js';
-import type { BreakerEvent, BreakerState, StoreEvent } from './events.js';
+import { type BreakerEvent, type BreakerState, quiet, type StoreEvent } from './events.js';
 import type { Failure } from './failure.js';
 import { abortSignal, invalidOption, oneOf } from './options-check.js';
 import { onAbort } from './signal-hub.js';
@@ -47,7 +47,7 @@ export class CircuitBreaker extends BreakerMachine {
    * @throws OptionError naming the option, the value and what is valid
    */
   constructor(options: CircuitBreakerOptions = {}, settings?: BreakerSettings) {
-    super(options.name ?? 'breaker', settings ?? resolveBreaker('', options));
+    super(options?.name ?? 'breaker', settings ?? resolveBreaker('', options));
     if (options.snapshot !== undefined) this.restore(options.snapshot);
   }
 
@@ -72,7 +72,7 @@ export class CircuitBreaker extends BreakerMachine {
   status(): BreakerStatus {
     const { clock } = this.settings;
     const now = clock.now();
-    const retryAfterMs = this.held === 'open' ? Math.max(0, this.openUntil - now) : undefined;
+    const retryAfterMs = this.untilProbe(now);
     this.window?.expire(now);
     return {
       state: this.state,
@@ -89,15 +89,15 @@ export class CircuitBreaker extends BreakerMachine {
 
   /** Keeps it open until the returned disposable is disposed of; many may do so at once. */
   isolate(): Disposable & { dispose(): void } {
-    const from = this.state;
+    const from = this.told;
     this.isolations += 1;
-    if (from !== 'isolated') this.report(from, 'isolated', 'isolated by hand');
+    this.report(from, 'isolated by hand');
     let held = true;
     const dispose = (): void => {
       if (!held) return;
       held = false;
       this.isolations -= 1;
-      if (this.isolations === 0) this.report('isolated', this.state, 'no longer isolated');
+      this.report('isolated', 'no longer isolated');
     };
     return { dispose, [Symbol.dispose]: dispose };
   }
@@ -152,9 +152,17 @@ export class CircuitBreaker extends BreakerMachine {
   /** What a call that is not admitted rejects with; cheap, for it has no stack. */
   refusal(): CircuitOpenError {
     this.message ??= circuitOpenMessage(this.name);
-    const open = this.held === 'open' && this.isolations === 0;
-    const left = open ? Math.max(0, this.openUntil - this.settings.clock.now()) : undefined;
-    return new CircuitOpenError(this.name, left, this.message);
+    return new CircuitOpenError(
+      this.name,
+      this.untilProbe(this.settings.clock.now()),
+      this.message,
+    );
+  }
+
+  /** Undefined while it is closed or half-open, and while nobody knows. */
+  private untilProbe(now: number): number | undefined {
+    if (this.held !== 'open' || this.isolations > 0) return undefined;
+    return Math.max(0, this.openUntil - now);
   }
 
   private async run<T>(work: () => T | PromiseLike<T>, ticket: number): Promise<T> {
@@ -178,12 +186,17 @@ export class CircuitBreaker extends BreakerMachine {
   ): Promise<T> {
     const valid = signal === undefined ? undefined : abortSignal(signal);
     if (valid !== undefined) throw invalidOption('signal', signal, valid);
-    signal?.throwIfAborted();
-    await wait;
-    signal?.throwIfAborted();
+    // Not throwIfAborted: a signal of another make may lack it.
+    if (signal?.aborted) throw signal.reason;
+    if (wait !== undefined) await (signal === undefined ? wait : unlessAborted(wait, signal));
     const ticket = this.admit();
     if (ticket === REFUSED) throw this.refusal();
     if (signal === undefined) return await this.run(work, ticket);
+    // A listener may have aborted.
+    if (signal.aborted) {
+      this.released(ticket);
+      throw signal.reason;
+    }
     return await this.race(work, signal, ticket);
   }
 
@@ -223,10 +236,21 @@ export class CircuitBreaker extends BreakerMachine {
   private thrown(ticket: number, error: unknown, elapsedMs: number): void {
     let failure: Failure = { category: 'unknown', transient: true, outcome: 'unknown' };
     try {
-      failure = this.settings.classify(error, 'sent');
+      failure = { ...failure, ...quiet(this.settings.classify(error, 'sent')) };
     } catch {
-      // A classifier that fails knows nothing of the error.
+      // A classifier that fails, or answers nothing, knows nothing of the error.
     }
     this.settle(ticket, failure, error, elapsedMs);
   }
+}
+
+/** What `wait` waits for, or the reason of the signal if that comes first. */
+function unlessAborted(wait: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const off = onAbort(signal, reject);
+    void wait.then(() => {
+      off();
+      resolve();
+    });
+  });
 }

@@ -76,7 +76,10 @@ export function hasMethods(value: unknown, names: readonly string[]): boolean {
  */
 export function checkOptions<T extends object>(where: string, options: T, known: Known<T>): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new OptionError(where, `must be an object of options, got ${show(options)}.`);
+    throw new OptionError(
+      where || 'options',
+      `must be an object of options, got ${show(options)}.`,
+    );
   }
   for (const key in options) {
     const value: unknown = options[key];

@@ -1,0 +1,66 @@
+// `npm run mutation`: how many mistakes in core-retry its tests find. By hand, for it takes half an hour.
+// Stryker is fetched when it is first needed and is in no lock file: it would make every install a third larger.
+// Arguments are handed on: `npm run mutation -- --mutate 'packages/core-retry/src/rule.ts'`.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const STRYKER = '9.6.1';
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const scoreFile = join(root, 'packages/core-retry/mutation/score.json');
+
+function run(command, args) {
+  const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+const read = (file) => JSON.parse(readFileSync(file, 'utf8'));
+
+const manifest = join(root, 'node_modules/@stryker-mutator/vitest-runner/package.json');
+if (!existsSync(manifest) || read(manifest).version !== STRYKER) {
+  const packages = ['core', 'vitest-runner'].map((name) => `@stryker-mutator/${name}@${STRYKER}`);
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund', ...packages]);
+}
+const stryker = join(root, 'node_modules/.bin/stryker');
+run(stryker, ['run', 'packages/core-retry/stryker.config.json', ...process.argv.slice(2)]);
+
+/** A mutant that made a test time out was found as well as one that made it fail. */
+function scoreOf(counts) {
+  const { killed, survived, uncovered } = counts;
+  const all = killed + survived + uncovered;
+  return { ...counts, score: all === 0 ? 100 : Math.round((1000 * killed) / all) / 10 };
+}
+
+function summary(mutants) {
+  const count = (...of) => mutants.filter(({ status }) => of.includes(status)).length;
+  return scoreOf({
+    killed: count('Killed', 'Timeout'),
+    survived: count('Survived'),
+    uncovered: count('NoCoverage'),
+  });
+}
+
+// A run of a few files leaves the figures of the others as they were.
+const files = existsSync(scoreFile) ? read(scoreFile).files : {};
+for (const [path, { mutants }] of Object.entries(
+  read(join(root, 'reports/mutation/report.json')).files,
+)) {
+  const tested = mutants.filter(({ status }) => status !== 'Ignored' && status !== 'CompileError');
+  if (tested.length > 0) files[basename(path)] = summary(tested);
+}
+const names = Object.keys(files).sort();
+const total = { killed: 0, survived: 0, uncovered: 0 };
+for (const name of names) for (const key in total) total[key] += files[name][key];
+
+const line = (object) =>
+  `{ ${JSON.stringify(object)
+    .slice(1, -1)
+    .replaceAll(/([:,])/g, '$1 ')} }`;
+const lines = names.map((name) => `    "${name}": ${line(files[name])}`);
+writeFileSync(
+  scoreFile,
+  `{\n  "stryker": "${STRYKER}",\n  "total": ${line(scoreOf(total))},\n  "files": {\n${lines.join(',\n')}\n  }\n}\n`,
+);
+console.log(readFileSync(scoreFile, 'utf8'));
