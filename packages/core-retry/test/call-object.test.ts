@@ -53,6 +53,7 @@ describe('a call on a clock of its own', () => {
     const clock = new ManualClock(50_000);
     const end = settled(policy.execute(hanging().work, { clock }));
     await ofPolicy.advance(100_000);
+    expect(await Promise.race([end, 'under way'])).toBe('under way');
     await clock.advance(1000);
     expect(await end).toMatchObject({ error: { code: 'OUTLAST_DEADLINE_EXCEEDED' } });
     expect([clock.pending, ofPolicy.pending]).toEqual([0, 0]);
