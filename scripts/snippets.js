@@ -6,7 +6,8 @@
 //   ```ts vitest    type-checked, then run by vitest
 //
 // What a snippet must show: `console.log(x); // → text` is what is printed, `expression; // → value` what
-// `util.inspect` makes of it, and a ```text fence that follows is all of its output. `…` stands for anything.
+// `util.inspect` makes of it (the arrow may also stand on the next line), and a ```text fence that follows is
+// all of its output. `…` stands for anything.
 // `<!-- snippet: code -->` before a fence is code that readers do not see, such as `declare const id: string;`.
 //
 //   node scripts/snippets.js [--keep] [part of a path, or path:line …]
@@ -135,17 +136,17 @@ function moduleOf(snippet, toCheck) {
   const problems = [];
   for (const [i, text] of (hidden?.code ?? []).entries()) lines[hidden.at + i] = text;
   for (const [i, text] of code.entries()) {
-    const number = line + i + 1;
-    const arrow = /^(.*\S)\s*\/\/ → (.*)$/.exec(text);
-    if (arrow === null) {
-      lines[line + i] = text;
-      continue;
-    }
-    const checked = withCheck(arrow[1], arrow[2].trim(), number);
+    lines[line + i] = text;
+    const arrow = /^(.*)\/\/ → (.*)$/.exec(text);
+    if (arrow === null) continue;
+    // Behind its statement, or on the next line.
+    const at = line + (arrow[1].trim() === '' ? i - 1 : i);
+    const statement = at === line + i ? arrow[1].trimEnd() : lines[at];
+    const checked = withCheck(statement, arrow[2].trim(), at + 1);
     if (checked === undefined)
-      problems.push(`${file}:${number}: → belongs behind a whole statement`);
-    arrows.push(number);
-    lines[line + i] = checked ?? text;
+      problems.push(`${file}:${at + 1}: → belongs to a whole statement of one line`);
+    else lines[at] = checked;
+    arrows.push(at + 1);
   }
   const first = `import * as __ from '${toCheck}'; __.plan('${file}', [${arrows}]); `;
   if (arrows.length > 0) lines[0] = first + lines[0];
