@@ -90,8 +90,9 @@ export class BoundedExecution<T> extends AttemptState implements Expiring {
     this.callOnce(this).then(
       (value) => {
         if (this.answered) return;
-        if (isUnwanted(this.settings, value)) this.goOn(new Unwanted(value));
-        else this.succeed(value);
+        const { settings } = this;
+        if (settings.retryResult === undefined || !isUnwanted(settings, value)) this.succeed(value);
+        else this.goOn(new Unwanted(value));
       },
       (error: unknown) => this.goOn(error),
     );

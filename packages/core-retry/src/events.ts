@@ -1,4 +1,5 @@
 import { type Channel, channel } from 'node:diagnostics_channel';
+import type { Clock } from './clock.js';
 import type { Failure } from './failure.js';
 import type { FailedAttempt, Reason } from './marks.js';
 
@@ -140,10 +141,22 @@ const SUCCESS = CHANNELS.success;
 export class Emitter {
   private readonly listeners = new Map<PolicyEventType, readonly ((event: never) => void)[]>();
   private hot = false;
+  // What the time of day is ahead of monotonic time; read again when it is a second old.
+  private aheadMs = 0;
+  private aheadAt = -Infinity;
 
   /** Whether anyone wants to hear of a call that succeeds at once. */
   get watched(): boolean {
     return this.hot || ATTEMPT.hasSubscribers || SUCCESS.hasSubscribers;
+  }
+
+  /** The time of day by the monotonic time that the caller has read: one clock less on the success path. */
+  timeOfDay(clock: Clock, now: number): number {
+    if (now - this.aheadAt >= 1000) {
+      this.aheadAt = now;
+      this.aheadMs = clock.wallNow() - now;
+    }
+    return now + this.aheadMs;
   }
 
   on<T extends PolicyEventType>(type: T, listener: PolicyListener<T>): () => void {

@@ -134,13 +134,24 @@ export function firstSucceeded<T>(
     breaker.succeeded(ticket, breaker.timed ? settings.clock.now() - start : 0);
   }
   if (tally !== undefined) tally.successes += 1;
-  if (!emitter.watched || !emitter.has('success')) return;
+  if (emitter.watched) announceSuccess(emitter, settings, call, work, start);
+}
+
+function announceSuccess<T>(
+  emitter: Emitter,
+  settings: Settings,
+  call: CallOptions<T>,
+  work: Work<T>,
+  start: number,
+): void {
+  if (!emitter.has('success')) return;
+  const now = settings.clock.now();
   emitter.emit({
     type: 'success',
     operation: nameOf(settings, call, work),
-    at: settings.clock.wallNow(),
+    at: emitter.timeOfDay(settings.clock, now),
     attempts: 1,
     maxAttempts: call.maxAttempts ?? settings.maxAttempts,
-    elapsedMs: settings.clock.now() - start,
+    elapsedMs: now - start,
   });
 }

@@ -60,10 +60,12 @@ export {
   type PartialClassify,
   type Phase,
 } from './failure.js';
+export { FileBreakerStore, type FileBreakerStoreOptions } from './file-breaker-store.js';
 export type { ErrorClass } from './judge.js';
 export type { LogFields } from './log-line.js';
 export { type Logger, type LogOptions, logEvents } from './logger.js';
 export type { ManagerConfig, OperationConfig, ServiceConfig } from './manager-config.js';
+
 export {
   type FailedAttempt,
   isOutcomeUnknown,
