@@ -1,5 +1,5 @@
 // `npm run docs`: every ```ts fence of docs/*.md and packages/*/README.md is type-checked against the sources,
-// then run. Plain JavaScript without dependencies but the compiler.
+// then run; links between pages must lead somewhere. Plain JavaScript without dependencies but the compiler.
 //
 //   ```ts           type-checked, then run: must end by itself, with exit code 0, within ten seconds
 //   ```ts no-run    type-checked only: needs a server
@@ -10,6 +10,8 @@
 // all of its output. `…` stands for anything.
 // `<!-- snippet: code -->` before a fence is code that readers do not see, such as `declare const id: string;`.
 //
+// Whether all this fails when it should is tried on `snippets-wrong.md`.
+//
 //   node scripts/snippets.js [--keep] [part of a path, or path:line …]
 
 import { spawn } from 'node:child_process';
@@ -17,6 +19,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { brokenLinks } from './snippets-links.js';
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const TEN_SECONDS = 10_000;
@@ -87,6 +90,7 @@ function snippetsOf(file) {
   const problems = [];
   let hidden;
   let awaitsOutput;
+  let fails;
   for (let at = 0; at < lines.length; at++) {
     const line = lines[at];
     if (line.startsWith('#')) awaitsOutput = undefined;
@@ -99,6 +103,8 @@ function snippetsOf(file) {
       at = end;
       continue;
     }
+    const wrong = /^<!-- fails: (.*) -->$/.exec(line);
+    if (wrong !== null) fails = wrong[1];
     const fence = /^(\s*)(`{3,})\s*(\w*)\s*(.*)$/.exec(line);
     if (fence === null) continue;
     const [, indent, ticks, language, rest] = fence;
@@ -108,13 +114,19 @@ function snippetsOf(file) {
     at = end;
     if (language === 'text' && awaitsOutput !== undefined) awaitsOutput.output = code;
     awaitsOutput = undefined;
-    if (['typescript', 'mts', 'tsx'].includes(language)) problems.push(`${where}: write \`\`\`ts`);
-    if (language !== 'ts') continue;
-    const marks = rest.split(/\s+/).filter(Boolean);
+    const found = [];
+    if (['typescript', 'mts', 'tsx'].includes(language)) found.push('write ```ts');
+    const marks = language === 'ts' ? rest.split(/\s+/).filter(Boolean) : [];
     const unknown = marks.find((mark) => !MARKS.includes(mark));
-    if (unknown !== undefined) problems.push(`${where}: '${unknown}' is none of ${MARKS}`);
-    if (indent !== '') problems.push(`${where}: an indented snippet is not checked; move it left`);
-    const snippet = { file, line: end - code.length, where, code, hidden, marks };
+    if (unknown !== undefined) found.push(`'${unknown}' is none of ${MARKS.join(', ')}`);
+    if (language === 'ts' && indent !== '') {
+      found.push('an indented snippet is not checked; move it left');
+    }
+    problems.push(...found.map((problem) => `${where}: ${problem}`));
+    if (language !== 'ts' && found.length === 0) continue;
+    const snippet = { file, line: end - code.length, where, code, hidden, marks, fails };
+    snippet.misspelt = found.length > 0;
+    fails = undefined;
     hidden = undefined;
     awaitsOutput = snippet;
     snippets.push(snippet);
@@ -295,8 +307,9 @@ async function runSnippet(snippet, folder) {
   // Its own, for a snippet may write files.
   const cwd = path.join(folder, 'cwd', name);
   fs.mkdirSync(cwd, { recursive: true });
-  const { code, late, output } = await run(args, { cwd, timeoutMs: TEN_SECONDS });
-  if (late) return `${where}: did not end within ${TEN_SECONDS / 1000} s\n${tail(output)}`;
+  const timeoutMs = snippet.fails?.startsWith('did not end') ? 1000 : TEN_SECONDS;
+  const { code, late, output } = await run(args, { cwd, timeoutMs });
+  if (late) return `${where}: did not end within ${timeoutMs / 1000} s\n${tail(output)}`;
   if (code !== 0) return `${where}: ended with exit code ${code}\n${tail(output)}`;
   if (expected === undefined) return undefined;
   const differs = difference(expected, output.trimEnd().split('\n'));
@@ -328,38 +341,68 @@ function posix(file) {
 
 // --- main -------------------------------------------------------------------------------------------------
 
-async function main() {
-  const start = Date.now();
-  const read = markdownFiles().map(snippetsOf);
-  const snippets = read
-    .flatMap((file) => file.snippets)
-    .filter(({ where }) => wanted.length === 0 || wanted.some((part) => where.includes(part)));
-  let problems = read.flatMap((file) => file.problems);
-  if (snippets.length === 0) problems.push('There is no snippet to check.');
-
+/** Type-checks snippets, and runs those that are to be run. */
+async function check(snippets) {
   fs.mkdirSync(path.join(ROOT, '.snippets'), { recursive: true });
   const folder = fs.mkdtempSync(path.join(ROOT, '.snippets', 'run-'));
-  let ran = 0;
   try {
-    problems.push(...extract(snippets, folder));
-    if (problems.length === 0) problems = await compile(folder);
-    if (problems.length === 0) {
-      linkPackages(folder);
-      const left = snippets.filter(({ marks }) => !marks.includes('no-run'));
-      ran = left.length;
-      const worker = async () => {
-        for (let next = left.shift(); next !== undefined; next = left.shift()) {
-          const problem = await runSnippet(next, folder);
-          if (problem !== undefined) problems.push(problem);
-        }
-      };
-      await Promise.all(Array.from({ length: Math.min(4, os.availableParallelism()) }, worker));
-    }
+    const problems = extract(snippets, folder);
+    if (problems.length === 0) problems.push(...(await compile(folder)));
+    if (problems.length > 0) return { ran: 0, problems };
+    linkPackages(folder);
+    const left = snippets.filter(({ marks }) => !marks.includes('no-run'));
+    const ran = left.length;
+    const worker = async () => {
+      for (let next = left.shift(); next !== undefined; next = left.shift()) {
+        const problem = await runSnippet(next, folder);
+        if (problem !== undefined) problems.push(problem);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(4, os.availableParallelism()) }, worker));
+    return { ran, problems };
   } finally {
     if (keep) console.log(`Kept in ${path.relative(ROOT, folder)}.`);
     else fs.rmSync(folder, { recursive: true, force: true });
   }
+}
 
+/** Snippets that are wrong on purpose: each must fail, and as it says. */
+async function prove() {
+  const { snippets, problems } = snippetsOf('scripts/snippets-wrong.md');
+  const legible = snippets.filter(({ misspelt }) => !misspelt);
+  const untyped = legible.filter(({ fails }) => /error TS|belongs to/.test(fails));
+  // One at a time where a problem keeps the rest from being looked at.
+  for (const snippet of untyped) problems.push(...(await check([snippet])).problems);
+  problems.push(...(await check(legible.filter((one) => !untyped.includes(one)))).problems);
+  return snippets
+    .filter(({ where, line, code, fails }) => {
+      const lines = Array.from(
+        { length: code.length + 1 },
+        (_, i) => `${where.split(':')[0]}:${line + i}:`,
+      );
+      return !problems.some(
+        (problem) => lines.some((at) => problem.includes(at)) && problem.includes(fails),
+      );
+    })
+    .map(({ where, fails }) => `${where}: should fail: ${fails}`);
+}
+
+async function main() {
+  const start = Date.now();
+  const files = markdownFiles();
+  const read = files.map(snippetsOf);
+  const snippets = read
+    .flatMap((file) => file.snippets)
+    .filter(({ where }) => wanted.length === 0 || wanted.some((part) => where.includes(part)));
+  const problems = [...read.flatMap((file) => file.problems), ...brokenLinks(ROOT, files)];
+  if (snippets.length === 0) problems.push('There is no snippet to check.');
+  let ran = 0;
+  if (problems.length === 0) {
+    const checked = await check(snippets);
+    ran = checked.ran;
+    problems.push(...checked.problems);
+    if (wanted.length === 0) problems.push(...(await prove()));
+  }
   for (const problem of problems) console.error(problem);
   const took = ((Date.now() - start) / 1000).toFixed(1);
   const checked = `${snippets.length} snippets type-checked, ${ran} of them run, in ${took} s`;
