@@ -64,6 +64,8 @@ export interface ManagerStatus {
 interface Service {
   readonly budget: RetryBudget | undefined;
   readonly bulkhead: Bulkhead | undefined;
+  /** What the configuration said when they were made. */
+  readonly said: Required<Pick<ServiceConfig, 'budget' | 'bulkhead'>>;
 }
 
 /** One operation, resolved. */
@@ -173,8 +175,8 @@ export class RetryManager {
   /**
    * Adds to the configuration, from a plain object: `retry`, `breaker` (or `circuit_breaker`), `budget`,
    * `bulkhead`, and the same under `services.<name>` and `services.<name>.operations.<name>`. Keys are
-   * camelCase in milliseconds, or snake_case in seconds. Later calls use it; breakers, budgets and
-   * bulkheads that exist stay as they are.
+   * camelCase in milliseconds, or snake_case in seconds. Later calls use it. A budget or bulkhead of
+   * which it says something else is made anew for them; a breaker that exists cannot follow.
    *
    * @throws OptionError for an unknown key, a bad value, or other options of a breaker that exists
    */
@@ -345,23 +347,25 @@ export class RetryManager {
 
   private service(name: string): Service {
     const known = this.services.get(name);
-    if (known !== undefined) return known;
     const of = this.config.services?.[name];
     const budget = of?.budget ?? this.config.budget ?? {};
     const bulkhead = of?.bulkhead ?? this.config.bulkhead ?? false;
-    const { clock } = this.base;
+    const said = { budget, bulkhead };
     const service: Service = {
-      budget:
-        budget === false
-          ? undefined
-          : isBudget(budget)
-            ? budget
-            : new RetryBudget({ clock, ...budget }),
-      bulkhead:
-        bulkhead === false ? undefined : isBulkhead(bulkhead) ? bulkhead : new Bulkhead(bulkhead),
+      said,
+      budget: saysTheSame(known?.said.budget, budget) ? known?.budget : this.newBudget(budget),
+      bulkhead: saysTheSame(known?.said.bulkhead, bulkhead)
+        ? known?.bulkhead
+        : newBulkhead(bulkhead),
     };
-    if (of !== undefined || this.services.size < this.maxEntries) this.services.set(name, service);
+    if (known !== undefined || of !== undefined || this.services.size < this.maxEntries)
+      this.services.set(name, service);
     return service;
+  }
+
+  private newBudget(said: Service['said']['budget']): RetryBudget | undefined {
+    if (said === false || isBudget(said)) return said || undefined;
+    return new RetryBudget({ clock: this.base.clock, ...said });
   }
 
   private resolveBase(): Settings {
@@ -369,4 +373,12 @@ export class RetryManager {
     const retry = { ...this.config.retry, ...(logger === undefined ? undefined : { logger }) };
     return resolveOptions('retry', retry, DEFAULTS);
   }
+}
+
+function newBulkhead(said: Service['said']['bulkhead']): Bulkhead | undefined {
+  return said === false || isBulkhead(said) ? said || undefined : new Bulkhead(said);
+}
+
+function saysTheSame(a: object | false | undefined, b: object | false): boolean {
+  return a === b || (a !== undefined && a !== false && b !== false && sameOptions(a, b));
 }

@@ -1,52 +1,8 @@
-import {
-  BreakerRegistry,
-  Bulkhead,
-  isCircuitOpenError,
-  isOptionError,
-  type ManagerConfig,
-  RetryBudget,
-  RetryManager,
-  type RetryManagerOptions,
-} from '@outlast/core-retry';
+import { BreakerRegistry, Bulkhead, RetryBudget, RetryManager } from '@outlast/core-retry';
 import { failTimes, ManualClock } from '@outlast/core-retry/testing';
 import { describe, expect, it } from 'vitest';
-import { coded, RESET, rejection, settled } from './helpers.js';
-
-const NAMES = { service: 'pg', operation: 'query' };
-
-function managed(options: RetryManagerOptions = {}) {
-  const clock = new ManualClock();
-  const manager = new RetryManager({
-    ...options,
-    retry: { clock, jitter: false, ...options.retry },
-  });
-  return { clock, manager };
-}
-
-/** The delays that an operation sleeps when all of its attempts fail. */
-async function delaysOf(manager: RetryManager, clock: ManualClock, names = NAMES) {
-  const delays: number[] = [];
-  const off = manager.on('retry', (event) => delays.push(event.delayMs));
-  const fails = () => Promise.reject(coded(RESET));
-  await clock.runUntilSettled(settled(manager.execute(fails, { ...names, breaker: false })));
-  off();
-  return delays;
-}
-
-/** Settings of an operation, as a breaker of it sees them. */
-function breakerOf(registry: BreakerRegistry, names = NAMES): object {
-  return registry.get(names.service, names.operation).settings;
-}
-
-function thrown(fn: () => unknown): Error & { option?: string } {
-  try {
-    fn();
-  } catch (error) {
-    expect(isOptionError(error)).toBe(true);
-    return error as Error;
-  }
-  throw new Error('expected it to throw');
-}
+import { rejection, settled } from './helpers.js';
+import { breakerOf, delaysOf, managed, NAMES, thrown } from './manager-helpers.js';
 
 describe('configure', () => {
   it('takes camelCase in milliseconds', async () => {
@@ -367,54 +323,6 @@ describe('a bad configuration', () => {
     [{ logger: {} }, 'retry.logger'],
   ])('a manager with %j is refused', (options, option) => {
     expect(thrown(() => new RetryManager(options)).option).toBe(option);
-  });
-});
-
-describe('breakers that exist', () => {
-  it('cannot follow a new configuration: it is refused, and nothing changes', async () => {
-    const { clock, manager } = managed({ breaker: { failureThreshold: 1 } });
-    await manager.execute(() => 'v', NAMES);
-    const more: readonly ManagerConfig[] = [
-      { breaker: { failureThreshold: 2 } },
-      { services: { pg: { breaker: { failureThreshold: 2 } } } },
-      { services: { pg: { operations: { query: { breaker: { failureThreshold: 2 } } } } } },
-    ];
-    for (const config of more) {
-      const both = { ...config, retry: { baseDelayMs: 9 } };
-      expect(thrown(() => manager.configure(both)).message).toMatch(
-        /^breaker.failureThreshold differs from what the breaker 'pg:query' was made with: 1, not 2/,
-      );
-    }
-    expect(await delaysOf(manager, clock)).toEqual([1000, 2000]);
-    await manager.execute(() => 'v', { ...NAMES, operation: 'other' });
-  });
-
-  it('do not mind one that says the same, or speaks of others', async () => {
-    const { manager } = managed({ breaker: { failureThreshold: 1 } });
-    await manager.execute(() => 'v', NAMES);
-    manager.configure({ breaker: { failureThreshold: 1 } });
-    manager.configure({ services: { mysql: { breaker: { failureThreshold: 2 } } } });
-    manager.configure({
-      services: { pg: { operations: { other: { breaker: { failureThreshold: 2 } } } } },
-    });
-    expect(await manager.execute(() => 'v', NAMES)).toBe('v');
-  });
-
-  it('that a call has made with its own options do not mind either', async () => {
-    const { manager } = managed();
-    await manager.execute(() => 'v', { ...NAMES, breaker: { failureThreshold: 7 } });
-    manager.configure({ retry: { baseDelayMs: 5 } });
-    expect(await manager.execute(() => 'v', NAMES)).toBe('v');
-  });
-
-  it('can be switched off and on again', async () => {
-    const { manager } = managed({ breaker: { failureThreshold: 1 } });
-    const fails = { ...NAMES, maxAttempts: 1 };
-    await rejection(manager.execute(failTimes(1, 'v'), fails));
-    manager.configure({ breaker: false });
-    expect(await manager.execute(() => 'v', NAMES)).toBe('v');
-    manager.configure({ breaker: { failureThreshold: 1 } });
-    expect(isCircuitOpenError(await rejection(manager.execute(() => 'v', NAMES)))).toBe(true);
   });
 });
 
