@@ -198,9 +198,8 @@ describe('listeners', () => {
     b.breaker.on('breaker', () => {
       throw new Error('listener');
     });
-    b.breaker.on('breaker', async () => {
-      throw new Error('listener');
-    });
+    const rejects: () => unknown = () => Promise.reject(new Error('listener'));
+    b.breaker.on('breaker', rejects);
     const heard = vi.fn();
     b.breaker.on('breaker', heard);
     await b.fail(1, down);
