@@ -284,6 +284,17 @@ describe('attempts(), bounds', () => {
     })();
     expect(await clock.runUntilSettled(end)).toBe('done');
     expect(seen).toEqual([1, 2]);
+    // So long that the next turn has begun without it.
+    seen.length = 0;
+    const longer = (async () => {
+      for await (const attempt of policy.attempts()) {
+        seen.push(attempt.number);
+        if (attempt.number > 1) continue;
+        await new Promise<void>((resolve) => clock.setTimeout(resolve, 1080));
+      }
+    })();
+    await clock.runUntilSettled(longer);
+    expect(seen).toEqual([1, 2]);
     const late = (async () => {
       for await (const attempt of policy.attempts({ maxAttempts: 1 })) {
         await new Promise((resolve) => attempt.signal.addEventListener('abort', resolve));

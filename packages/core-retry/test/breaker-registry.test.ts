@@ -1,6 +1,7 @@
 import {
   type BreakerEvent,
   BreakerRegistry,
+  CircuitBreaker,
   type CircuitBreakerOptions,
   isOptionError,
   type StoreEvent,
@@ -161,6 +162,19 @@ describe('3.38 the bound', () => {
       expect(all.size).toBeLessThanOrEqual(50);
     }
     expect(Object.keys(all.status())).toHaveLength(50);
+    // Nor services without operations.
+    expect(all['services'].size).toBe(50);
+  });
+
+  it('3.38 looks at a hundred of them, at most, when one has to go', () => {
+    const { registry: all } = registry(300, { failureThreshold: 1 });
+    for (let i = 0; i < 300; i++) all.get(`ill ${i}`, 'x').acquire().failure(ill());
+    const machine = Object.getPrototypeOf(CircuitBreaker.prototype) as { idle: boolean };
+    const idle = vi.spyOn(machine, 'idle', 'get');
+    for (let i = 0; i < 10; i++) all.get(`new ${i}`, 'x');
+    expect(idle.mock.calls.length).toBeGreaterThan(0);
+    expect(idle.mock.calls.length).toBeLessThanOrEqual(1000);
+    idle.mockRestore();
   });
 
   it('3.38 who was asked for since the last look stays, who was not goes', () => {

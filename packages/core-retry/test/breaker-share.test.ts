@@ -248,6 +248,46 @@ describe('asking for a probe', () => {
     expect(one.breaker.state).toBe('closed');
   });
 
+  it('an answer that comes after it has opened anew changes nothing', async () => {
+    const { clock, store, one } = await outage();
+    await clock.advance(60_000);
+    store.moods.claim = 100;
+    const end = settled(one.breaker.execute(works));
+    await turn();
+    one.breaker.reset();
+    one.breaker.acquire().failure(coded(RESET));
+    await turn();
+    store.kept.set(KEY, { ...openSnapshot(clock, 0), state: 'closed' });
+    await clock.advance(100);
+    expect(await end).toMatchObject({ error: { code: 'OUTLAST_CIRCUIT_OPEN' } });
+    expect(one.breaker.state).toBe('open');
+  });
+
+  it('an answer that comes after a probe began without leave leaves that its verdict', async () => {
+    const { clock, store, one } = await outage();
+    await clock.advance(60_000);
+    store.moods.claim = 1000;
+    const policy = new RetryPolicy({ clock, breaker: one.breaker });
+    let fail: (error: unknown) => void = () => {};
+    const probe = settled(
+      policy.execute(
+        () =>
+          new Promise<never>((_, reject) => {
+            fail = reject;
+          }),
+      ),
+    );
+    await clock.advance(250);
+    store.kept.set(KEY, { ...openSnapshot(clock, 0), state: 'closed' });
+    await clock.advance(750);
+    expect(one.breaker.status()).toMatchObject({ state: 'half-open', halfOpenCalls: 1 });
+    fail(coded(RESET));
+    await probe;
+    await turn();
+    expect(one.breaker.state).toBe('open');
+    expect(store.kept.get(KEY)).toMatchObject({ state: 'open', trips: 2 });
+  });
+
   it.each([
     { granted: true, snapshot: { version: 99 } },
     { granted: true, snapshot: 'open' },

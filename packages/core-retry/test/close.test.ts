@@ -125,4 +125,12 @@ describe('close()', () => {
     expect((await end).ok).toBe(false);
     expect(events).toEqual([]);
   });
+
+  it('3.37 takes the timer of deadlines with it', async () => {
+    const { clock, policy } = bench({ totalTimeoutMs: 60_000 });
+    await policy.execute(failTimes(0, 'v'));
+    expect(clock.pending).toBe(1);
+    policy.close();
+    expect(clock.pending).toBe(0);
+  });
 });

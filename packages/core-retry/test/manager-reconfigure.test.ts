@@ -1,4 +1,4 @@
-import { isCircuitOpenError, type ManagerConfig } from '@outlast/core-retry';
+import { BreakerRegistry, isCircuitOpenError, type ManagerConfig } from '@outlast/core-retry';
 import { failTimes } from '@outlast/core-retry/testing';
 import { describe, expect, it } from 'vitest';
 import { rejection, settled } from './helpers.js';
@@ -69,8 +69,16 @@ describe('breakers that exist', () => {
     expect(await manager.execute(() => 'v', NAMES)).toBe('v');
   });
 
+  it('that only another user of the registry has made do not mind', () => {
+    const registry = new BreakerRegistry();
+    registry.get('pg', 'query', { failureThreshold: 3 });
+    const { manager } = managed({ registry });
+    manager.configure({ breaker: { failureThreshold: 4 } });
+    expect(registry.get('pg', 'query').settings.failureThreshold).toBe(3);
+  });
+
   it('that a call has made with its own options do not mind either', async () => {
-    const { manager } = managed();
+    const { manager } = managed({ breaker: { resetTimeoutMs: 500 } });
     await manager.execute(() => 'v', { ...NAMES, breaker: { failureThreshold: 7 } });
     manager.configure({ retry: { baseDelayMs: 5 } });
     expect(await manager.execute(() => 'v', NAMES)).toBe('v');

@@ -83,6 +83,33 @@ describe('votes', () => {
     expect(clock.now()).toBe(1000);
   });
 
+  it('3.31 votePer attempt: so does one that is just as long', async () => {
+    const { breaker, run } = guarded({
+      failureThreshold: 1,
+      votePer: 'attempt',
+      resetTimeoutMs: 1000,
+    });
+    expect(await run(reset(1))).toEqual({ ok: true, value: 'value' });
+    expect(breaker.state).toBe('closed');
+  });
+
+  it('3.31 votePer attempt: a value that was disposed of is not what a refused retry returns', async () => {
+    for (const holds of [false, true]) {
+      const { clock, breaker, policy } = guarded({
+        failureThreshold: 1,
+        votePer: 'attempt',
+        resetTimeoutMs: 500,
+      });
+      const value = holds ? { [Symbol.dispose]: vi.fn() } : {};
+      const end = settled(policy.execute(() => value, { retryResult: () => true }));
+      await clock.advance(500);
+      breaker.acquire();
+      await clock.advance(500);
+      const refused = { ok: false, error: { code: 'OUTLAST_CIRCUIT_OPEN' } };
+      expect(await end).toMatchObject(holds ? refused : { ok: true, value });
+    }
+  });
+
   it('3.31 votePer attempt: another probe that is under way refuses the retry', async () => {
     const { clock, breaker, policy } = guarded({
       failureThreshold: 1,
@@ -378,6 +405,8 @@ describe('open', () => {
     const reason = new Error('gone');
     const call = { signal: AbortSignal.abort(reason) };
     expect(await rejection(policy.execute(failTimes(0, 'v'), call))).toBe(reason);
+    const whole = await opened({ fallback, signal: AbortSignal.abort('all') });
+    expect(await rejection(whole.policy.execute(failTimes(0, 'v')))).toBe('all');
     expect(retryInfo(reason)).toMatchObject({ reason: 'cancelled', attempts: 0 });
     expect(fallback).not.toHaveBeenCalled();
   });

@@ -101,6 +101,15 @@ describe('a policy with a bulkhead', () => {
     expect(clock.pending).toBe(1);
   });
 
+  it('a refusal leaves no timer of its deadline', async () => {
+    const { bulkhead, clock, policy } = queued({ maxConcurrent: 1 }, { totalTimeoutMs: 1000 });
+    await bulkhead.enter();
+    await rejection(policy.execute(failTimes(0, 'v')));
+    expect(clock.pending).toBe(0);
+    await rejection(policy.execute(failTimes(0, 'v'), { totalTimeoutMs: 500 }));
+    expect(clock.pending).toBe(0);
+  });
+
   it('3.30 a refusal by it does not vote, not even as a probe', async () => {
     const { bulkhead, breaker, clock, policy, hold, free } = queued({ maxConcurrent: 1 });
     const call = hold();
@@ -282,11 +291,14 @@ describe('3.27 while queued', () => {
   });
 
   it('a close() after it has begun does not touch it', async () => {
-    const { policy, holder, end } = await waiting();
+    const { policy, holder, hold, end } = await waiting();
+    const next = hold('next');
     holder.end();
+    await end;
     await turn();
     policy.close();
-    expect(await end).toEqual({ ok: true, value: 'v' });
+    next.end();
+    expect(await next.promise).toEqual({ ok: true, value: 'next' });
   });
 
   it('a breaker that opens meanwhile refuses it, and the slot goes on', async () => {
