@@ -98,6 +98,7 @@ await check('types', bin('tsc'), ['-p', 'tsconfig.test.json']);
 await check('lint', bin('biome'), ['check', '--error-on-warnings', '.']);
 await check('knip', bin('knip'), []);
 await vitest('unit', ['--project', 'unit']);
+await check('docs', process.execPath, ['scripts/snippets.js']);
 for (const name of readdirSync(join(root, 'packages'))) {
   const folder = join('packages', name);
   await check(`publint ${name}`, bin('publint'), ['run', '--strict', folder]);

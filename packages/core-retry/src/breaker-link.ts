@@ -8,8 +8,6 @@ import {
 import type { CircuitBreaker } from './circuit-breaker.js';
 import type { StoreEvent } from './events.js';
 
-/** So long, at most, a call waits for a store; then it goes on without. */
-const PATIENCE_MS = 250;
 /** After so long the answer of a store is not expected any more. */
 const GIVE_UP_MS = 5_000;
 /** A breaker that sees failures looks so often, at most, whether another process knows more. */
@@ -17,7 +15,13 @@ const LOOK_AGAIN_MS = 1_000;
 
 /** One store, as all breakers of a registry see it: an outage of it is reported once. */
 export class StoreHealth {
+  /** So long, at most, a call waits for it; then it goes on without. */
+  readonly patienceMs: number;
   private failing = false;
+
+  constructor(patienceMs: number) {
+    this.patienceMs = patienceMs;
+  }
 
   /** @returns whether this is news */
   failed(): boolean {
@@ -133,7 +137,8 @@ export class StoreLink implements BreakerLink {
     return this.patiently(claim).then(() => {
       this.claiming = undefined;
       // No answer in time: probing without leave is better than not at all.
-      if (!answered) this.granted = { until: this.now() + PATIENCE_MS, fence: undefined };
+      if (!answered)
+        this.granted = { until: this.now() + this.health.patienceMs, fence: undefined };
     });
   }
 
@@ -199,7 +204,7 @@ export class StoreLink implements BreakerLink {
   private patiently(promise: Promise<void>): Promise<void> {
     return new Promise((resolve) => {
       const { clock } = this.breaker.settings;
-      const timer = clock.setTimeout(() => resolve(), PATIENCE_MS);
+      const timer = clock.setTimeout(() => resolve(), this.health.patienceMs);
       const done = (): void => {
         timer.cancel();
         resolve();

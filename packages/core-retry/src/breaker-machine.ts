@@ -249,8 +249,8 @@ export class BreakerMachine {
       this.begin('half-open');
       this.probes = new Map();
       this.report('open', 'the open time is over');
-      // A listener may have reset or isolated it, or had a probe of its own.
-      if (this.told !== 'half-open') return this.admit();
+      // From the start, for a listener may have reset or isolated it, or had a probe of its own.
+      return this.admit();
     }
     if (this.probing(now) >= halfOpenMaxCalls) return REFUSED;
     this.lastProbe -= 1;
@@ -300,12 +300,11 @@ export class BreakerMachine {
     const { resetTimeoutMs: baseDelayMs, maxOpenTimeoutMs: maxDelayMs, jitter } = settings;
     const backoffFactor = settings.openTimeoutIncrementFactor;
     const from = this.told;
-    const previousMs = this.trips === 0 ? 0 : this.openTimeoutMs;
     this.trips += 1;
     const backoff = backoffDelay(
       { baseDelayMs, maxDelayMs, backoffFactor, jitter },
       this.trips,
-      previousMs,
+      this.openTimeoutMs,
       settings.random,
     );
     // A server that names a time knows best, within the bound; and jitter must not make it no time at all.

@@ -11,6 +11,7 @@ import { OptionError } from './errors.js';
 import { type BreakerEvent, callHook, type StoreEvent } from './events.js';
 import {
   checkOptions,
+  duration,
   hasMethods,
   invalidOption,
   type Known,
@@ -26,6 +27,8 @@ export interface BreakerRegistryOptions {
   readonly breaker?: Omit<CircuitBreakerOptions, 'name' | 'snapshot'>;
   /** Where their state is kept over restarts, and shared. Default nowhere. */
   readonly store?: BreakerStore;
+  /** How long a call waits for the store, at most, in milliseconds. Default 250. */
+  readonly storeWaitMs?: number;
 }
 
 /** A breaker in its place. */
@@ -46,6 +49,7 @@ const KNOWN: Known<BreakerRegistryOptions> = {
   breaker: undefined,
   store: (value) =>
     hasMethods(value, ['load', 'save']) ? undefined : 'a BreakerStore: { load, save }',
+  storeWaitMs: duration(),
 };
 
 // Entries that are looked at, at most, when one has to go.
@@ -59,7 +63,7 @@ export class BreakerRegistry {
   private readonly settings: BreakerSettings;
   private readonly maxEntries: number;
   private readonly store: BreakerStore | undefined;
-  private readonly health = new StoreHealth();
+  private readonly health: StoreHealth;
   private readonly services = new Map<string, Map<string, BreakerEntry>>();
   // In the order of their last turn when one had to go.
   private readonly order = new Set<BreakerEntry>();
@@ -73,6 +77,7 @@ export class BreakerRegistry {
     this.settings = resolveBreaker('breaker', options.breaker ?? {});
     this.maxEntries = options.maxEntries ?? 10_000;
     this.store = options.store;
+    this.health = new StoreHealth(options.storeWaitMs ?? 250);
     const call: Listener = (event) => {
       for (const listener of this.listeners) callHook(listener, event);
     };

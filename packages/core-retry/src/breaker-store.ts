@@ -29,7 +29,7 @@ export interface ProbeClaim {
 
 /**
  * Keeps breakers over restarts, and shares them among processes. It may fail and hang: calls wait for
- * it at most 250 ms and then go on without it.
+ * it at most 250 ms (`storeWaitMs`) and then go on without it.
  */
 export interface BreakerStore {
   /** What is kept under the key, or undefined. What it brings is validated. */

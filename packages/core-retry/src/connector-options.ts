@@ -4,7 +4,7 @@ import type { CircuitBreakerOptions } from './breaker-options.js';
 import { CircuitBreaker } from './circuit-breaker.js';
 import { DEFAULTS, RETRY_OPTIONS, type RetryOptions } from './options.js';
 import { type Check, checkOptions, duration, hasMethods } from './options-check.js';
-import { retryOptionsFromEnv } from './options-env.js';
+import { connectorOptionsFromEnv } from './options-env.js';
 import { RetryBudget } from './retry-budget.js';
 
 /** What every connector takes under its key `retry`: the options of a policy, and its patience. */
@@ -50,7 +50,7 @@ export function connectorOptions(
   checkOptions('retry', options ?? {}, KNOWN);
   const given = withoutUndefined(options ?? {});
   const { waitMs: givenWait, breaker: givenBreaker, ...code } = given;
-  const { waitMs: envWait, ...environment } = retryOptionsFromEnv(prefixes, env);
+  const { waitMs: envWait, ...environment } = connectorOptionsFromEnv(prefixes, env);
   const merged = { ...defaults, ...environment, ...code };
   const retry: RetryOptions = {
     idempotent: false,

@@ -108,7 +108,7 @@ export function serviceConfigFromEnv(
   name: string,
   env: Readonly<Record<string, string | undefined>>,
 ): ServiceConfig {
-  const { waitMs: _waitMs, ...retry } = retryOptionsFromEnv([`${name}_RETRY`], env);
+  const retry = retryOptionsFromEnv([`${name}_RETRY`], env);
   const breaker = breakerOptionsFromEnv(name, env);
   return { retry, ...(breaker === undefined ? undefined : { breaker }) };
 }

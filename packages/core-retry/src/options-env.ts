@@ -1,4 +1,3 @@
-import type { Jitter } from './backoff.js';
 import {
   boolean,
   type Environment,
@@ -11,7 +10,7 @@ import {
 } from './env-values.js';
 import type { RetryOptions } from './options.js';
 
-/** What the environment can set: policy options, and how long a connector waits for its service. */
+/** The options of a policy that the environment can set. */
 export interface EnvironmentOptions
   extends Pick<
     RetryOptions,
@@ -19,15 +18,18 @@ export interface EnvironmentOptions
     | 'baseDelayMs'
     | 'maxDelayMs'
     | 'backoffFactor'
+    | 'jitter'
     | 'attemptTimeoutMs'
     | 'totalTimeoutMs'
-  > {
-  readonly jitter?: Jitter;
+  > {}
+
+/** The same, and how long a connector waits for its service. */
+export interface ConnectorEnvironment extends EnvironmentOptions {
   /** How long an operation waits while its service cannot be reached, in milliseconds. */
   readonly waitMs?: number;
 }
 
-const VARIABLES: Variables<EnvironmentOptions> = {
+const VARIABLES: Variables<ConnectorEnvironment> = {
   MAX_ATTEMPTS: (name, text) => ({ maxAttempts: wholeNumber(name, text) }),
   BASE_DELAY: (name, text) => ({ baseDelayMs: seconds(name, text, 0) }),
   MAX_DELAY: (name, text) => ({ maxDelayMs: seconds(name, text, 0) }),
@@ -45,7 +47,7 @@ const VARIABLES: Variables<EnvironmentOptions> = {
  * `_WAIT`, `_BACKOFF_FACTOR`, `_JITTER`, `_ATTEMPT_TIMEOUT`, `_TOTAL_TIMEOUT` and `_ENABLED`; durations in
  * seconds. Each variable is searched prefix by prefix, first found wins; an empty one counts as unset.
  *
- * @returns only the keys that are set, durations in milliseconds
+ * @returns only the keys that are set, durations in milliseconds; `_WAIT` is checked, and is a connector's affair
  * @throws OptionError naming the variable, its value and what is valid
  * @example retryOptionsFromEnv(['PG_RETRY', 'DB_RETRY', 'DATABASE_RETRY'])
  */
@@ -53,5 +55,14 @@ export function retryOptionsFromEnv(
   prefixes: readonly string[],
   env: Environment = process.env,
 ): EnvironmentOptions {
-  return readVariables<EnvironmentOptions>(VARIABLES, prefixes, env);
+  const { waitMs: _waitMs, ...options } = connectorOptionsFromEnv(prefixes, env);
+  return options;
+}
+
+/** As {@link retryOptionsFromEnv}, with a connector's patience. */
+export function connectorOptionsFromEnv(
+  prefixes: readonly string[],
+  env: Environment = process.env,
+): ConnectorEnvironment {
+  return readVariables<ConnectorEnvironment>(VARIABLES, prefixes, env);
 }

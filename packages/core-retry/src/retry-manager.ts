@@ -32,6 +32,8 @@ export interface RetryManagerOptions extends ManagerConfig {
   readonly registry?: BreakerRegistry;
   /** Keeps the breakers of the manager's own registry over restarts. Default nowhere. */
   readonly store?: BreakerStore;
+  /** How long a call waits for the store, at most, in milliseconds. Default 250. */
+  readonly storeWaitMs?: number;
   /** Gets a line for each retry, recovery, failure and change of a breaker. Default none. */
   readonly logger?: Logger;
   /** So many operations and services are kept apart. Default 10 000. */
@@ -96,12 +98,13 @@ export class RetryManager {
 
   /** @throws OptionError naming the option, the value and what is valid */
   constructor(options: RetryManagerOptions = {}) {
-    const { registry, store, logger, maxEntries = 10_000, ...config } = options;
+    const { registry, store, storeWaitMs, logger, maxEntries = 10_000, ...config } = options;
     if (registry !== undefined && !hasMethods(registry, ['find', 'make', 'entries'])) {
       throw invalidOption('registry', registry, 'a BreakerRegistry');
     }
-    if (registry !== undefined && store !== undefined) {
-      throw new OptionError('store', 'belongs to the registry, if one is given.');
+    for (const [name, value] of Object.entries({ store, storeWaitMs })) {
+      if (registry === undefined || value === undefined) continue;
+      throw new OptionError(name, 'belongs to the registry, if one is given.');
     }
     const valid = wholeNumber(1)(maxEntries);
     if (valid !== undefined) throw invalidOption('maxEntries', maxEntries, valid);
@@ -112,7 +115,12 @@ export class RetryManager {
     const { clock, random } = this.base;
     this.registry =
       registry ??
-      new BreakerRegistry({ maxEntries, ...(store && { store }), breaker: { clock, random } });
+      new BreakerRegistry({
+        maxEntries,
+        ...(store && { store }),
+        ...(storeWaitMs !== undefined && { storeWaitMs }),
+        breaker: { clock, random },
+      });
     this.maxEntries = maxEntries;
     this.state = new PolicyState(this.base, 'The manager');
     this.unlisten = this.registry.on((event) => {

@@ -80,9 +80,12 @@ describe.each([
     expect(work).toHaveBeenCalledTimes(1);
   });
 
-  it('calls with no argument, once', async () => {
+  it('calls with no argument, once, and keeps to the turn of its caller', async () => {
     const work = vi.fn(() => 1);
-    await breakerBench().breaker.execute(work, options);
+    const end = breakerBench().breaker.execute(work, options);
+    await Promise.resolve();
+    expect(work.mock.calls).toEqual([[]]);
+    await end;
     expect(work.mock.calls).toEqual([[]]);
   });
 });

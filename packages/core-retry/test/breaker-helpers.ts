@@ -18,7 +18,7 @@ export class SteppedClock extends ManualClock {
 
 /** A breaker on a clock that stands still, without jitter, and what it tells. */
 export function breakerBench(options: CircuitBreakerOptions = {}) {
-  const clock = new SteppedClock();
+  const clock = new SteppedClock(5000);
   const breaker = new CircuitBreaker({ clock, random: () => 0.5, jitter: false, ...options });
   const events: BreakerEvent[] = [];
   breaker.on('breaker', (event) => events.push(event));

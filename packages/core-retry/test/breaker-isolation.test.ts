@@ -111,6 +111,16 @@ describe('isolate', () => {
     ]);
   });
 
+  it('hides when an open one would be asked again', async () => {
+    const b = breakerBench({ failureThreshold: 1 });
+    await b.fail();
+    b.breaker.isolate();
+    const error = await rejection(b.ok());
+    expect(isCircuitOpenError(error) && error.retryAfterMs).toBeUndefined();
+    expect(b.breaker.status()).not.toHaveProperty('retryAfterMs');
+    expect(b.breaker.status()).not.toHaveProperty('openUntil');
+  });
+
   it('a probe that fails below it opens it', async () => {
     const b = breakerBench({ failureThreshold: 1, resetTimeoutMs: 1000 });
     await b.fail();
@@ -198,9 +208,8 @@ describe('listeners', () => {
     b.breaker.on('breaker', () => {
       throw new Error('listener');
     });
-    b.breaker.on('breaker', async () => {
-      throw new Error('listener');
-    });
+    const rejects: () => unknown = () => Promise.reject(new Error('listener'));
+    b.breaker.on('breaker', rejects);
     const heard = vi.fn();
     b.breaker.on('breaker', heard);
     await b.fail(1, down);

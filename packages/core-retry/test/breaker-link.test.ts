@@ -3,6 +3,7 @@ import {
   BreakerRegistry,
   type CircuitBreakerOptions,
   isCircuitOpenError,
+  RetryManager,
   RetryPolicy,
   type StoreEvent,
 } from '@outlast/core-retry';
@@ -65,6 +66,35 @@ describe('the first call', () => {
     expect(breaker.wait()).toBeUndefined();
     expect(await breaker.execute(works)).toBe('value');
     expect([store.log, events, clock.pending]).toEqual([['load pg:query'], [], 0]);
+  });
+
+  it.each([
+    ['a registry', (options: object) => new BreakerRegistry(options).get('pg', 'query')],
+    [
+      'a manager',
+      (options: object) => {
+        const { breaker, ...rest } = options as { breaker: { clock: ManualClock } };
+        const manager = new RetryManager({ ...rest, retry: { clock: breaker.clock } });
+        const names = { service: 'pg', operation: 'query' };
+        return { execute: (work: () => string) => manager.execute(work, names) };
+      },
+    ],
+  ])('waits as long as %s is told to (storeWaitMs)', async (_, make) => {
+    const clock = new ManualClock();
+    const store = new MemoryStore(clock);
+    store.mood = 'hangs';
+    const ends: number[] = [];
+    const options = { store, storeWaitMs: 40, breaker: { clock } };
+    void make(options)
+      .execute(works)
+      .then(() => ends.push(clock.now()));
+    await clock.advance(39);
+    expect(ends).toEqual([]);
+    await clock.advance(1);
+    expect(ends).toEqual([40]);
+    expect(() => make({ ...options, storeWaitMs: -1 })).toThrow(
+      'storeWaitMs must be a number of milliseconds, 0 or more; got -1 (number).',
+    );
   });
 
   it('waits 250 ms for a store that is silent, and no longer; the rest wait for nothing', async () => {

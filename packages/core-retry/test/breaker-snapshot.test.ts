@@ -146,6 +146,11 @@ describe('a breaker made from a snapshot', () => {
     expect(breaker.state).toBe('closed');
   });
 
+  it('that knows no failure has none', () => {
+    const { lastFailureAt: _, ...never } = open;
+    expect(restored(never).breaker.status()).not.toHaveProperty('lastFailureAt');
+  });
+
   it('has no timer and has told nobody', () => {
     const { clock, breaker } = restored(open);
     expect(breaker.state).toBe('open');

@@ -96,6 +96,16 @@ describe('the vote of a failure', () => {
     }
   });
 
+  it.each(['OUTLAST_BULKHEAD_FULL', 'OUTLAST_CIRCUIT_OPEN', 'OUTLAST_CLOSED', 'OUTLAST_OPTION'])(
+    'nor does a failure that a classifier calls %s',
+    (code) => {
+      for (const category of ['network', 'unknown', 'invalid'] as const) {
+        const failure = { category, transient: false, outcome: 'not-applied', code } as const;
+        expect(voteOf(failure, 'a text')).toBe('none');
+      }
+    },
+  );
+
   it('a stranger that uses our codes does not take part in that', async () => {
     expect(await effect({ code: 'OUTLAST_CLOSED' }, () => failing().failure)).toBe('failure');
     expect(

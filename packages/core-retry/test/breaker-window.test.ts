@@ -155,6 +155,8 @@ describe('the window of time', () => {
     window.record(false, false, 100);
     window.expire(-1e9);
     expect(counts(window)).toEqual({ calls: 3, failures: 2, slow: 0 });
+    window.expire(1499);
+    expect(counts(window)).toEqual({ calls: 3, failures: 2, slow: 0 });
   });
 
   it('works on windows of a millisecond, and on those of a hundred years', () => {

@@ -1,5 +1,6 @@
-import { isOptionError, retryOptionsFromEnv } from '@outlast/core-retry';
+import { isOptionError, RetryPolicy, retryOptionsFromEnv } from '@outlast/core-retry';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { connectorOptionsFromEnv } from '../src/options-env.js';
 
 const PREFIXES = ['PG_RETRY', 'DB_RETRY', 'DATABASE_RETRY'];
 
@@ -109,7 +110,7 @@ const TABLE: readonly (readonly [
 
 function thrownBy(env: Record<string, string>): unknown {
   try {
-    retryOptionsFromEnv(PREFIXES, env);
+    connectorOptionsFromEnv(PREFIXES, env);
   } catch (error) {
     return error;
   }
@@ -119,7 +120,7 @@ function thrownBy(env: Record<string, string>): unknown {
 describe.each(TABLE)('the variable …_%s', (suffix, valid, invalid, says) => {
   it.each(valid)('%s means %j, under any prefix', (text, options) => {
     for (const prefix of PREFIXES) {
-      expect(retryOptionsFromEnv(PREFIXES, { [`${prefix}_${suffix}`]: text })).toEqual(options);
+      expect(connectorOptionsFromEnv(PREFIXES, { [`${prefix}_${suffix}`]: text })).toEqual(options);
     }
   });
 
@@ -136,9 +137,9 @@ describe.each(TABLE)('the variable …_%s', (suffix, valid, invalid, says) => {
   it('empty counts as unset, and the next prefix is asked', () => {
     const [text, options] = valid[0] as readonly [string, object];
     for (const empty of ['', '  ']) {
-      expect(retryOptionsFromEnv(PREFIXES, { [`PG_RETRY_${suffix}`]: empty })).toEqual({});
+      expect(connectorOptionsFromEnv(PREFIXES, { [`PG_RETRY_${suffix}`]: empty })).toEqual({});
       const env = { [`PG_RETRY_${suffix}`]: empty, [`DATABASE_RETRY_${suffix}`]: text };
-      expect(retryOptionsFromEnv(PREFIXES, env)).toEqual(options);
+      expect(connectorOptionsFromEnv(PREFIXES, env)).toEqual(options);
     }
   });
 
@@ -148,7 +149,7 @@ describe.each(TABLE)('the variable …_%s', (suffix, valid, invalid, says) => {
       [`DATABASE_RETRY_${suffix}`]: 'bad',
       [`DB_RETRY_${suffix}`]: text,
     };
-    expect(retryOptionsFromEnv(PREFIXES, env)).toEqual(options);
+    expect(connectorOptionsFromEnv(PREFIXES, env)).toEqual(options);
   });
 });
 
@@ -164,7 +165,7 @@ describe('retryOptionsFromEnv', () => {
       DB_RETRY_MAX_ATTEMPTS: '5',
       PG_RETRY_BASE_DELAY: '0.1',
     };
-    expect(retryOptionsFromEnv(PREFIXES, env)).toEqual({
+    expect(connectorOptionsFromEnv(PREFIXES, env)).toEqual({
       maxAttempts: 5,
       baseDelayMs: 100,
       jitter: 'full',
@@ -172,9 +173,9 @@ describe('retryOptionsFromEnv', () => {
   });
 
   it('gives only the keys that are set', () => {
-    expect(retryOptionsFromEnv(PREFIXES, {})).toEqual({});
-    expect(retryOptionsFromEnv(PREFIXES, { PG_RETRY_MAX_ATTEMPTS: undefined })).toEqual({});
-    expect(retryOptionsFromEnv([], { PG_RETRY_MAX_ATTEMPTS: '2' })).toEqual({});
+    expect(connectorOptionsFromEnv(PREFIXES, {})).toEqual({});
+    expect(connectorOptionsFromEnv(PREFIXES, { PG_RETRY_MAX_ATTEMPTS: undefined })).toEqual({});
+    expect(connectorOptionsFromEnv([], { PG_RETRY_MAX_ATTEMPTS: '2' })).toEqual({});
   });
 
   it('ENABLED=false overrides the other variables, of whatever prefix', () => {
@@ -183,12 +184,12 @@ describe('retryOptionsFromEnv', () => {
       PG_RETRY_WAIT: '60',
       DATABASE_RETRY_ENABLED: 'false',
     };
-    expect(retryOptionsFromEnv(PREFIXES, env)).toEqual({ maxAttempts: 1, waitMs: 0 });
+    expect(connectorOptionsFromEnv(PREFIXES, env)).toEqual({ maxAttempts: 1, waitMs: 0 });
   });
 
   it('reads process.env unless told otherwise', () => {
     vi.stubEnv('PG_RETRY_MAX_ATTEMPTS', '4');
-    expect(retryOptionsFromEnv(['PG_RETRY'])).toEqual({ maxAttempts: 4 });
+    expect(connectorOptionsFromEnv(['PG_RETRY'])).toEqual({ maxAttempts: 4 });
   });
 
   it.each([
@@ -211,6 +212,22 @@ describe('retryOptionsFromEnv', () => {
       PG_RETRYING: '1',
       MY_PG_RETRY_JITER: '1',
     };
-    expect(retryOptionsFromEnv(PREFIXES, env)).toEqual({});
+    expect(connectorOptionsFromEnv(PREFIXES, env)).toEqual({});
+  });
+});
+
+describe('what a policy of one’s own takes from the environment', () => {
+  const env = { MY_RETRY_ENABLED: 'false', MY_RETRY_WAIT: '5', MY_RETRY_JITTER: 'full' };
+
+  it('goes into a policy as it is: a connector’s patience is left out', () => {
+    const options = retryOptionsFromEnv(['MY_RETRY'], env);
+    expect(options).toEqual({ maxAttempts: 1, jitter: 'full' });
+    expect(new RetryPolicy(options).settings).toMatchObject(options);
+  });
+
+  it('is checked all the same', () => {
+    expect(() => retryOptionsFromEnv(['MY_RETRY'], { MY_RETRY_WAIT: 'long' })).toThrow(
+      'MY_RETRY_WAIT must be a number of seconds, 0 or more',
+    );
   });
 });

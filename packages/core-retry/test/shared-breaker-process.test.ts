@@ -24,6 +24,8 @@ function run(path: string, resetTimeoutMs: number, code: string): Promise<string
       retry: { maxAttempts: 1 },
       breaker: { failureThreshold: 2, resetTimeoutMs: ${resetTimeoutMs}, jitter: false },
       store,
+      // A machine under load may be slow to write; here everybody waits for his turn.
+      storeWaitMs: 20_000,
     });
     const names = { service: 'payments', operation: 'charge' };
     const state = () => manager.status().breakers['payments:charge']?.state;
