@@ -129,7 +129,7 @@ describe('status', () => {
       }),
       { numRuns: 50 },
     );
-  });
+  }, 60_000);
 });
 
 describe('3.38 memory', () => {
@@ -150,7 +150,7 @@ describe('3.38 memory', () => {
     expect(Object.keys(status.budgets)).toHaveLength(100);
     expect(status.operations['known:x']).toEqual({ successes: 2000, failures: 0, retries: 0 });
     expect(status.budgets['known']).toEqual({ balance: 10, denied: 0 });
-  });
+  }, 60_000);
 
   it('3.38 a configured service keeps its bulkhead, however many others came before', async () => {
     const manager = new RetryManager({
