@@ -91,7 +91,11 @@ export class RedisCluster implements AsyncDisposable {
   }
 
   /** Moves one slot with its keys, as an operator would; meanwhile both nodes answer with ASK and TRYAGAIN. */
-  async moveSlot(slot: number, to: NativeRedis, pause = async () => {}): Promise<void> {
+  async moveSlot(
+    slot: number,
+    to: NativeRedis,
+    pause: () => Promise<void> = async () => {},
+  ): Promise<void> {
     const from = await this.ownerOf(slot);
     if (from === to) return;
     const [source, target] = await Promise.all([idOf(from), idOf(to)]);

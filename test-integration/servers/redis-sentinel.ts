@@ -101,7 +101,7 @@ async function disposeSentinel({ process, folder }: Sentinel): Promise<void> {
 /** What `startSentinels` made. */
 export class RedisSentinels implements AsyncDisposable {
   /** What the master is called: ioredis' option `name`. */
-  readonly name = NAME;
+  readonly name: string = NAME;
   /** The data servers, the first master first. */
   readonly nodes: NativeRedis[] = [];
   /** The Sentinels. */

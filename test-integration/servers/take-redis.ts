@@ -48,6 +48,6 @@ export function missingRedis(refused = ''): string {
   const cure =
     process.platform === 'darwin'
       ? '`brew install redis`'
-      : '`apt-get install -y --no-install-recommends redis-server redis-sentinel` as root';
+      : '`apt-get install -y --no-install-recommends redis-server` as root';
   return `No Redis on this machine. ${refused}To have one, run ${cure}, or set REDIS_URL.`;
 }
