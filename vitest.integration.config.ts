@@ -1,5 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
+/** The suites of one system, and what it passes of the contract. */
+function suitesOf(system: string): string[] {
+  return [
+    `test-integration/suites/${system}/**/*.test.ts`,
+    `test-integration/suites/contract/${system}.contract.test.ts`,
+  ];
+}
+
 /**
  * Real servers and real faults. One file after the other: two cores cannot hold two fault suites,
  * and a suite that is starved of time tests the machine. The Postgres suites run on both majors.
@@ -17,7 +25,10 @@ export default defineConfig({
       { extends: true, test: { name: 'harness', include: ['test-integration/test/**/*.test.ts'] } },
       {
         extends: true,
-        test: { name: 'postgres', include: ['test-integration/suites/**/*.test.ts'] },
+        test: {
+          name: 'postgres',
+          include: suitesOf('postgres'),
+        },
       },
       {
         extends: true,
@@ -27,6 +38,7 @@ export default defineConfig({
           env: { OUTLAST_PG_MAJOR: 'second' },
         },
       },
+      { extends: true, test: { name: 'redis', include: suitesOf('redis') } },
     ],
   },
 });
