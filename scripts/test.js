@@ -112,6 +112,7 @@ for (const name of readdirSync(join(root, 'packages'))) {
 }
 await vitest('integration', ['--config', 'vitest.integration.config.ts']);
 await check('demo', process.execPath, ['scripts/demo.js']);
+await check('demo of Redis', process.execPath, ['scripts/demo.js', 'redis', '--seconds', '40']);
 
 rmSync(reports, { recursive: true, force: true });
 if (failures.length > 0)

@@ -2,8 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Chronicle } from './chronicle.js';
 import type { Strikes, Struck } from './strikes.js';
 
-const STRIKE_EVERY_MS = 100;
-
 /** What every script can get at. */
 export interface Stage {
   readonly struck: readonly Struck[];
@@ -23,17 +21,17 @@ export function outage(
   });
 }
 
-/** Strikes until `untilMs` of the run; more often where the script is played faster. */
+/** Strikes every so many ms until `untilMs` of the run. */
 export function randomCuts(
   { strikes, chronicle }: Stage,
   untilMs: number,
-  stretch: number,
+  everyMs: number,
 ): Promise<void> {
   return chronicle.during('storm', 'random cuts', async () => {
     const before = strikes.fired;
     while (chronicle.now() < untilMs) {
       strikes.strike();
-      await sleep(STRIKE_EVERY_MS * Math.min(1, stretch));
+      await sleep(everyMs);
     }
     return `${strikes.fired - before} requests hit`;
   });

@@ -31,6 +31,7 @@ export class Strikes {
   readonly #struck: readonly Struck[];
   readonly #random: () => number;
   readonly #armed = new Set<ArmedFault>();
+  readonly #last = new Map<Lane, ArmedFault>();
 
   constructor(kinds: readonly StrikeKind[], struck: readonly Struck[], seed: number) {
     this.#kinds = kinds;
@@ -43,10 +44,11 @@ export class Strikes {
     return [...this.#armed].filter((one) => one.fired > 0).length;
   }
 
-  /** The next matching request of each lane is hit. */
+  /** The next matching request of each lane is hit. A lane that has not yet met its last strike gets no other. */
   strike(): void {
     const kind = this.#draw();
     for (const { lane, proxy } of this.#struck) {
+      if (this.#last.get(lane)?.live) continue;
       const { bytes, fault, answered, holdMs } = kind;
       const armed = proxy.arm({
         when: { bytes },
@@ -55,6 +57,7 @@ export class Strikes {
         ...(holdMs !== undefined && { holdMs }),
       });
       this.#armed.add(armed);
+      this.#last.set(lane, armed);
       if (fault === 'swallow') void cutLater(armed, proxy);
       note(lane, kind, armed);
     }

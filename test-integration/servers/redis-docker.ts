@@ -32,7 +32,8 @@ export async function dockerRedis(settings: RedisSettings = {}): Promise<RedisSe
     .withWaitStrategy(Wait.forLogMessage(/Ready to accept connections/))
     .withStartupTimeout(120_000)
     .start();
-  const server = new DockerRedis(started, engine.container.getById(started.getId()), port);
+  const container = engine.container.getById(started.getId());
+  const server = new DockerRedis(started, container, port, settings);
   await server.ready();
   return server;
 }
@@ -41,8 +42,13 @@ class DockerRedis extends RedisServer {
   readonly #started: StartedTestContainer;
   readonly #container: Container;
 
-  constructor(started: StartedTestContainer, container: Container, port: number) {
-    super({ host: '127.0.0.1', port, major: MAJOR, source: 'docker' });
+  constructor(
+    started: StartedTestContainer,
+    container: Container,
+    port: number,
+    settings: RedisSettings,
+  ) {
+    super({ host: '127.0.0.1', port, major: MAJOR, source: 'docker' }, settings);
     this.#started = started;
     this.#container = container;
   }

@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis';
+import type { RedisSettings } from './redis-settings.js';
 import { waitFor } from './wait.js';
 
 /** What our own connections for administration are called, so that they are not counted. */
@@ -41,7 +42,15 @@ export abstract class RedisServer implements AsyncDisposable {
   /** Whether it can be stopped, killed and paused; false only for a server given by REDIS_URL. */
   readonly controllable: boolean = true;
 
-  protected constructor(of: Pick<RedisServer, 'host' | 'port' | 'major' | 'source'>) {
+  readonly #password: string | undefined;
+
+  /** `settings`: where `requirepass` is found, if it is set. */
+  protected constructor(
+    of: Pick<RedisServer, 'host' | 'port' | 'major' | 'source'>,
+    settings: RedisSettings = {},
+  ) {
+    const { requirepass } = settings;
+    this.#password = requirepass === undefined ? undefined : `${requirepass}`;
     this.host = of.host;
     this.port = of.port;
     this.major = of.major;
@@ -143,7 +152,7 @@ export abstract class RedisServer implements AsyncDisposable {
 
   /** How whoever may do everything connects. */
   protected administrator(): RedisConnectionConfig {
-    return this.config();
+    return this.config(this.#password === undefined ? {} : { password: this.#password });
   }
 }
 

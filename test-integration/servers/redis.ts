@@ -4,7 +4,7 @@ import { atExit } from './cleanup.js';
 import { temporaryFolder } from './identity.js';
 import { freePort } from './ports.js';
 import { findRedis, type RedisInstallation } from './redis-binaries.js';
-import { ask, type RedisConnectionConfig, RedisServer } from './redis-server.js';
+import { ask, RedisServer } from './redis-server.js';
 import { configureRedis, defaultSettings, type RedisSettings } from './redis-settings.js';
 import { ServerProcess } from './server-process.js';
 
@@ -41,14 +41,11 @@ export class NativeRedis extends RedisServer {
   /** Holds its data, its configuration and its log; removed by `dispose`. */
   readonly folder: string;
   readonly #process: ServerProcess;
-  readonly #password: string | undefined;
 
   constructor(installation: RedisInstallation, port: number, settings: RedisSettings = {}) {
-    super({ host: '127.0.0.1', port, major: installation.major, source: 'system' });
+    super({ host: '127.0.0.1', port, major: installation.major, source: 'system' }, settings);
     this.installation = installation;
     this.folder = temporaryFolder('redis', undefined);
-    this.#password =
-      settings['requirepass'] === undefined ? undefined : `${settings['requirepass']}`;
     this.configure({ port, dir: this.folder, ...defaultSettings(this.major), ...settings });
     this.#process = new ServerProcess({
       name: `Redis on port ${port}`,
@@ -95,10 +92,6 @@ export class NativeRedis extends RedisServer {
     if (this.pid) await this.kill9();
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
     atExit.removed(this.folder);
-  }
-
-  protected override administrator(): RedisConnectionConfig {
-    return this.config(this.#password === undefined ? {} : { password: this.#password });
   }
 
   /** By the process id, so that a stranger who took the port is not mistaken for us. */

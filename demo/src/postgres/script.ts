@@ -6,6 +6,7 @@ import { outage, randomCuts, type Stage, wiresCut } from '../script.js';
 /** How long the script is when nothing is stretched, s. */
 const LENGTH = 50;
 const TERMINATE_EVERY_MS = 100;
+const STRIKE_EVERY_MS = 100;
 const DOWN_MS = 1_500;
 
 /** Plays the faults; `seconds` stretches what lies between them, and the storms. */
@@ -16,12 +17,14 @@ export async function playScript(
 ): Promise<void> {
   const { chronicle } = stage;
   const stretch = seconds / LENGTH;
+  // as many of them, however short the script
+  const everyMs = STRIKE_EVERY_MS * Math.min(1, stretch);
   const at = (second: number): Promise<void> => chronicle.until(second * stretch * 1_000);
 
   await at(3);
   await outage(stage, 'restart', () => server.restart('fast'));
   await at(7);
-  await randomCuts(stage, 19 * stretch * 1_000, stretch);
+  await randomCuts(stage, 19 * stretch * 1_000, everyMs);
   await at(20.5);
   await outage(stage, 'server down', async () => {
     await server.stop('fast');
@@ -31,7 +34,7 @@ export async function playScript(
   await at(26);
   await sessionsTerminated(server, stage, 29.5 * stretch * 1_000);
   await at(31);
-  await randomCuts(stage, 42 * stretch * 1_000, stretch);
+  await randomCuts(stage, 42 * stretch * 1_000, everyMs);
   await at(43);
   await outage(stage, 'kill -9', async () => {
     await server.kill9();

@@ -17,9 +17,9 @@ export const QUOTAS: readonly Quota[] = [
 
 // a lane without the way “exactly once” writes plainly instead, under the same keys
 export const KINDS: readonly StrikeKind[] = [
-  { bytes: wire('write'), fault: 'swallow', weight: 35, counts: [AFTER] },
-  { bytes: wire('write'), fault: 'cut-before', weight: 30, counts: [BEFORE] },
-  { bytes: wire('transaction'), fault: 'swallow', weight: 15, counts: [EXECS] },
-  { bytes: wire('exactly once'), fault: 'swallow', weight: 12, counts: [SCRIPTS] },
-  { bytes: wire('exactly once'), fault: 'cut-before', weight: 8, counts: [SCRIPTS] },
+  { bytes: wire('write'), fault: 'swallow', weight: 38, counts: [AFTER] },
+  { bytes: wire('write'), fault: 'cut-before', weight: 36, counts: [BEFORE] },
+  { bytes: wire('transaction'), fault: 'swallow', weight: 12, counts: [EXECS] },
+  { bytes: wire('exactly once'), fault: 'swallow', weight: 8, counts: [SCRIPTS] },
+  { bytes: wire('exactly once'), fault: 'cut-before', weight: 6, counts: [SCRIPTS] },
 ];

@@ -4,6 +4,7 @@ import { outage, randomCuts, type Stage, wiresCut } from '../script.js';
 
 /** How long the script is when nothing is stretched, s. */
 const LENGTH = 50;
+const STRIKE_EVERY_MS = 200;
 const DOWN_MS = 1_500;
 
 /** Plays the faults; `seconds` stretches what lies between them, and the storms. */
@@ -14,6 +15,8 @@ export async function playScript(
 ): Promise<void> {
   const { chronicle } = stage;
   const stretch = seconds / LENGTH;
+  // as many of them, however short the script
+  const everyMs = STRIKE_EVERY_MS * Math.min(1, stretch);
   const at = (second: number): Promise<void> => chronicle.until(second * stretch * 1_000);
   const killed = (): Promise<void> =>
     outage(stage, 'kill -9', async () => {
@@ -24,7 +27,7 @@ export async function playScript(
   await at(3);
   await outage(stage, 'restart', () => server.restart());
   await at(7);
-  await randomCuts(stage, 19 * stretch * 1_000, stretch);
+  await randomCuts(stage, 19 * stretch * 1_000, everyMs);
   await at(21);
   await killed();
   await at(25);
@@ -34,7 +37,7 @@ export async function playScript(
     await server.start();
   });
   await at(30);
-  await randomCuts(stage, 41 * stretch * 1_000, stretch);
+  await randomCuts(stage, 41 * stretch * 1_000, everyMs);
   await at(43);
   await killed();
   for (const second of [46, 46.7, 47.4, 48.1]) {
