@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ConnectorRetryOptions } from '@outlast/core-retry/connector';
-import { Redis } from '@outlast/redis-retry';
+
+import { Redis, type RedisRetryOptions } from '@outlast/redis-retry';
 import { Redis as Plain, type RedisOptions } from 'ioredis';
 import { afterAll, afterEach, beforeEach } from 'vitest';
 import { type FaultProxy, startProxy } from '../../faults/index.js';
@@ -15,7 +15,7 @@ import {
 
 // ioredis' own type says `| undefined`, which its constructor does not take with exactOptionalPropertyTypes.
 type PlainOptions = RedisOptions & { replyMapping?: 'legacy' };
-type Options = PlainOptions & { retry?: ConnectorRetryOptions };
+type Options = PlainOptions & { retry?: RedisRetryOptions };
 
 /**
  * A real server, a fault proxy for each test, and clients that are closed after it. After each test the
