@@ -2,6 +2,7 @@ import { RetryBudget, RetryPolicy } from '@outlast/core-retry';
 import { retry as cockatielRetry, handleAll } from 'cockatiel';
 import pRetry from 'p-retry';
 import { call, compare, print, type Result } from './harness.js';
+import { heapUsed } from './heap.js';
 
 const bare = async (): Promise<number> => 1;
 
@@ -65,19 +66,10 @@ async function loop<T>(work: () => Promise<T>): Promise<T> {
 
 /** What a million calls leave behind. */
 async function growth(policy: RetryPolicy): Promise<boolean> {
-  const { gc } = globalThis;
-  if (gc === undefined) throw new Error('Run it with node --expose-gc.');
-  const heap = async (): Promise<number> => {
-    for (let i = 0; i < 4; i++) {
-      gc();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    return process.memoryUsage().heapUsed;
-  };
   for (let i = 0; i < 100_000; i++) await policy.execute(bare);
-  const before = await heap();
+  const before = await heapUsed();
   for (let i = 0; i < 1_000_000; i++) await policy.execute(bare);
-  const bytes = (await heap()) - before;
+  const bytes = (await heapUsed()) - before;
   // The engine's own bookkeeping moves by some kilobytes either way; a leak of one byte a call is 1 MB.
   const ok = bytes < 50_000;
   console.log(
