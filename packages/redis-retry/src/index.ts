@@ -1,1 +1,25 @@
-export { isOutcomeUnknown, retryInfo } from '@outlast/core-retry';
+import { Redis } from './redis.js';
+
+export {
+  isOptionError,
+  isOutcomeUnknown,
+  OptionError,
+  OutlastError,
+  retryInfo,
+} from '@outlast/core-retry';
+export * from 'ioredis';
+export { bullmq } from './bullmq.js';
+export { classifyRedis, isReply, RETRYABLE_ERROR_CODES, RETRYABLE_REPLIES } from './classify.js';
+export { isQueueFullError, QueueFullError } from './errors.js';
+export type { Gap } from './gaps.js';
+export type { Health } from './health.js';
+export type { OnceCommands, OnceOptions } from './once.js';
+export {
+  type RedisRetryOptions,
+  type RetryClusterOptions,
+  type RetryRedisOptions,
+  redisRetry,
+} from './options.js';
+export type { IdempotentCommand } from './verdict.js';
+export { Redis };
+export default Redis;
