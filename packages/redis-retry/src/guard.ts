@@ -1,10 +1,10 @@
-import { backoffDelay, type Failure, type Reason } from '@outlast/core-retry';
+import type { Failure, Reason } from '@outlast/core-retry';
+import { isBlocking } from './commands.js';
 import { Outage } from './connect.js';
 import {
   type Command,
   CommandClass,
   type FlushOptions,
-  type QueueItem,
   type RedisInternals,
   type Sink,
 } from './driver.js';
@@ -13,23 +13,13 @@ import { Gaps } from './gaps.js';
 import { Handshake } from './handshake.js';
 import { Held } from './held.js';
 import { settleLost } from './loss.js';
-import {
-  announceRetry,
-  OPERATION,
-  type Operation,
-  observe,
-  operationOf,
-  reasonOf,
-  STARTED,
-  surface,
-} from './operation.js';
+import { NARROWED, watchSignal } from './narrow.js';
+import { OPERATION, observe, operationOf, STARTED, surface } from './operation.js';
 import type { ClientSettings } from './options.js';
 import type { CommandPolicy } from './policy.js';
-import { isWaitedFor } from './replies.js';
+import { resend } from './refusals.js';
 import { Tokens } from './resolve.js';
-import { hideSecrets } from './secrets.js';
-import { inTransaction, REFUSED, Transactions } from './transactions.js';
-import { mayRepeat } from './verdict.js';
+import { REFUSED, Transactions } from './transactions.js';
 import { Waiting } from './waiting.js';
 
 /** The driver's methods that ours go on to: those of its class, or of a client that somebody else made. */
@@ -97,7 +87,7 @@ export class Guard {
     this.policy = settings.policy;
     this.outage = new Outage(settings.policy);
     this.waiting = new Waiting(this);
-    this.held = new Held(settings.policy, (item) => this.resend(item));
+    this.held = new Held(settings.policy, (item) => resend(this, item));
     this.handshake = new Handshake(this);
     this.gaps = new Gaps(this);
     const { totalTimeoutMs, attemptTimeoutMs } = settings.policy.settings;
@@ -135,7 +125,15 @@ export class Guard {
     command[STARTED] = Math.trunc(now);
     budget?.deposit(now);
     if (policy.heard('attempt') || policy.heard('success')) observe(policy, command);
-    if (this.bounded) this.waiting.bound(command, now);
+    const narrowed = command[NARROWED];
+    if (this.bounded || narrowed !== undefined) this.waiting.bound(command, now);
+    if (narrowed?.signal !== undefined) {
+      if (narrowed.signal.aborted) {
+        this.abort(command, narrowed.signal.reason);
+        return false;
+      }
+      watchSignal(command, (reason) => this.abort(command, reason));
+    }
     const kind = kindOf(command.name);
     if (this.closed || this.quitting || this.client.status === 'end') {
       if (kind === 'quit' && this.client.status !== 'end') command.resolve(Buffer.from('OK'));
@@ -196,85 +194,6 @@ export class Guard {
     this.client.disconnect();
     command.resolve(Buffer.from('OK'));
     return false;
-  }
-
-  /** Takes the place of the driver's `handleReconnection`: Redis has answered with an error. */
-  refused(error: Error, item: QueueItem): void {
-    const { client, policy } = this;
-    const { command } = item;
-    hideSecrets(error);
-    if (command[STARTED] === undefined || command[OPERATION]?.ended === true) {
-      this.base.handleReconnection.call(client, error, item);
-      return;
-    }
-    const asked = this.handshake.askReconnect(error);
-    const failure = this.judge(error, command);
-    const operation = operationOf(command, this.settings.waitMs);
-    operation.failed(error, failure);
-    if (/^READONLY /.test(error.message) && failure.transient) this.handshake.leave();
-    const again =
-      !inTransaction(command) &&
-      (failure.transient || asked === 2) &&
-      (failure.outcome === 'not-applied' || mayRepeat(this.settings.verdict, command));
-    if (!again) {
-      if (this.tokens.infer(this, error, item)) return;
-      const reason = failure.transient ? reasonOf(failure) : 'permanent';
-      surface(policy, this, command, error, failure, reason);
-      return;
-    }
-    this.later(operation, item, error, failure);
-  }
-
-  /** Sends a command again after a while, or gives it up. */
-  private later(operation: Operation, item: QueueItem, error: Error, failure: Failure): void {
-    const { policy } = this;
-    const { clock, maxAttempts, budget } = policy.settings;
-    const now = clock.now();
-    const waits = isWaitedFor(error.message);
-    const delayMs = this.delayOf(operation, waits);
-    let reason: Reason | undefined;
-    // The service is there and says "not now": that is waited for, and is no attempt.
-    if (waits ? operation.patienceMs <= 0 : operation.attempts >= maxAttempts) reason = 'exhausted';
-    else if (now + delayMs >= operation.deadline) reason = 'deadline';
-    else if (!waits && budget?.withdraw() === false) reason = 'budget';
-    if (reason !== undefined) {
-      surface(policy, this, operation.command, error, failure, reason);
-      return;
-    }
-    if (waits) operation.patienceMs -= delayMs;
-    announceRetry(policy, operation, error, failure, delayMs);
-    operation.again(delayMs);
-    if (waits) operation.attempts -= 1;
-    operation.attemptDeadline = Infinity;
-    item.stream = undefined;
-    this.held.hold(item, delayMs, this.client.commandQueue.toArray());
-  }
-
-  private delayOf(operation: Operation, waits: boolean): number {
-    const { settings } = this.policy;
-    const { delaysMs } = operation;
-    if (waits) {
-      const raw = Math.min(50 * 2 ** Math.min(delaysMs.length, 20), settings.baseDelayMs);
-      return raw * (0.75 + 0.5 * settings.random());
-    }
-    return backoffDelay(settings, operation.attempts, delaysMs.at(-1) ?? 0, settings.random);
-  }
-
-  /** A delay is over. */
-  private resend(item: QueueItem): void {
-    const { command } = item;
-    const operation = command[OPERATION];
-    if (operation === undefined || operation.ended) return;
-    const { last } = operation;
-    if (operation.superseded && last !== undefined) {
-      surface(this.policy, this, command, last.error as Error, last.failure, 'permanent');
-      return;
-    }
-    if (this.closed || this.client.status === 'end') {
-      this.end(command, connectionClosed(this.socketError), 'closed', 'acquire');
-      return;
-    }
-    this.send(command, undefined);
   }
 
   /** What an error means for this command; the caller's own `retryIf` replaces whether it is transient. */
@@ -379,10 +298,23 @@ export class Guard {
     return this.waiting.whenReady();
   }
 
-  /** A command has taken too long. */
-  timedOut(command: Command, sent: boolean): void {
-    const error = commandTimedOut();
-    this.end(command, error, 'deadline', sent ? 'sent' : 'acquire');
+  /** A command's caller does not want it any more. */
+  abort(command: Command, reason: unknown): void {
+    const { client } = this;
+    if (operationOf(command, 0).ended || command.isResolved) return;
+    const sent = client.commandQueue.toArray().some((item) => item.command === command);
+    const failure: Failure = {
+      category: 'cancelled',
+      transient: false,
+      outcome: sent ? 'unknown' : 'not-applied',
+    };
+    this.held.remove(command);
+    surface(this.policy, this, command, reason as Error, failure, 'cancelled');
+    this.waiting.sweep();
+    // One that still waits to pop would take an element that nobody gets.
+    if (sent && isBlocking(command.name.toLowerCase(), command.args)) {
+      client.stream?.destroy(commandTimedOut());
+    }
   }
 }
 

@@ -57,6 +57,15 @@ export class Held {
     for (const entry of this.entries) if (entry.item.command !== command) watch(entry, command);
   }
 
+  /** Takes out a command that is not wanted any more. */
+  remove(command: Command): void {
+    for (const entry of this.entries) {
+      if (entry.item.command !== command) continue;
+      entry.timer.cancel();
+      this.entries.delete(entry);
+    }
+  }
+
   /** Takes out everything, for a client that is closed. */
   drain(): readonly QueueItem[] {
     const items = [...this.entries].map(({ item }) => item);

@@ -8,6 +8,7 @@ import {
 } from './driver.js';
 import { type Base, Guard } from './guard.js';
 import type { ClientSettings } from './options.js';
+import { refused } from './refusals.js';
 
 /** The guard of a client. */
 export const GUARD: unique symbol = Symbol('outlast.guard');
@@ -28,7 +29,7 @@ export const hooks: Hooks = {
   },
 
   handleReconnection(this: Guarded, error: Error, item: QueueItem): void {
-    this[GUARD].refused(error, item);
+    refused(this[GUARD], error, item);
   },
 
   flushQueue(this: Guarded, error: Error, options?: FlushOptions): void {

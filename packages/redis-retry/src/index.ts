@@ -13,6 +13,7 @@ export { classifyRedis, isReply, RETRYABLE_ERROR_CODES, RETRYABLE_REPLIES } from
 export { isQueueFullError, QueueFullError } from './errors.js';
 export type { Gap } from './gaps.js';
 export type { Health } from './health.js';
+export type { CommandOptions } from './narrow.js';
 export type { OnceCommands, OnceOptions } from './once.js';
 export {
   type RedisRetryOptions,

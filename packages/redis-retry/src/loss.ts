@@ -3,7 +3,15 @@ import { isBlocking } from './commands.js';
 import type { Command, QueueItem } from './driver.js';
 import { commandTimedOut, connectionClosed } from './errors.js';
 import type { Guard } from './guard.js';
-import { announceRetry, OPERATION, operationOf, reasonOf, STARTED, surface } from './operation.js';
+import {
+  announceRetry,
+  OPERATION,
+  operationOf,
+  reasonOf,
+  retryDelay,
+  STARTED,
+  surface,
+} from './operation.js';
 import { IN_TRANSACTION, inTransaction, isKind } from './transactions.js';
 import { mayRepeat } from './verdict.js';
 
@@ -76,10 +84,17 @@ function settle(guard: Guard, item: QueueItem, given: Error | undefined, again: 
     give('exhausted');
     return;
   }
+  const next = { command, stream: undefined, select: item.select };
+  const delayMs = endless ? 0 : retryDelay(policy, operation, failure);
+  if (policy.settings.clock.now() + delayMs >= operation.deadline) {
+    give('deadline');
+    return;
+  }
   // The reconnect paces it, and there is one of them for all: it draws on no budget.
-  announceRetry(policy, operation, error, failure, 0);
-  operation.again(0);
-  again.push({ command, stream: undefined, select: item.select });
+  announceRetry(policy, operation, error, failure, delayMs);
+  operation.again(delayMs);
+  if (delayMs === 0) again.push(next);
+  else guard.held.hold(next, delayMs, []);
 }
 
 /** What waits of a transaction whose MULTI was sent on the connection that is gone. */

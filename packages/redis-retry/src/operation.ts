@@ -1,4 +1,10 @@
-import type { FailedAttempt, Failure, Reason, RetryInfo } from '@outlast/core-retry';
+import {
+  backoffDelay,
+  type FailedAttempt,
+  type Failure,
+  type Reason,
+  type RetryInfo,
+} from '@outlast/core-retry';
 import { mark } from '@outlast/core-retry/connector';
 import type { Command } from './driver.js';
 import type { CommandPolicy } from './policy.js';
@@ -33,6 +39,9 @@ export class Operation {
   patienceMs: number;
   /** When the whole operation must have ended. */
   deadline: number = Infinity;
+  /** Why: its own `totalTimeoutMs`, or the driver's `commandTimeout`. */
+  deadlineOf: 'total' | 'command' = 'command';
+  limitMs: number = Infinity;
   /** When the attempt under way must have ended. */
   attemptDeadline: number = Infinity;
   /** A later command of the same keys has been applied; to run this one now would undo it. */
@@ -112,7 +121,7 @@ export function surface(
   });
   const surfacing = mark(error, info, owner, operation) as Error;
   if (policy.heard('exhausted') || policy.heard('outcomeUnknown')) {
-    if (reason !== 'closed') report(policy, info, failure, surfacing);
+    if (reason !== 'closed' && reason !== 'cancelled') report(policy, info, failure, surfacing);
   }
   command.reject(surfacing);
 }
@@ -173,4 +182,20 @@ export function observe(policy: CommandPolicy, command: Command): void {
 /** Why a transient failure surfaces. */
 export function reasonOf(failure: Failure): Reason {
   return failure.outcome === 'unknown' ? 'outcome-unknown' : 'exhausted';
+}
+
+/** Milliseconds before the next attempt: what the policy's own `delayMs` says, else the backoff. */
+export function retryDelay(policy: CommandPolicy, operation: Operation, failure: Failure): number {
+  const { settings } = policy;
+  const number = operation.attempts;
+  let own: number | undefined;
+  try {
+    type Given = Parameters<NonNullable<typeof settings.delayMs>>[1];
+    own = settings.delayMs?.(failure, { number, phase: 'sent' } as Given);
+  } catch {
+    own = undefined;
+  }
+  if (own !== undefined && own >= 0) return Math.min(own, settings.maxDelayMs);
+  const previous = operation.delaysMs.at(-1) ?? 0;
+  return backoffDelay(settings, number, previous, settings.random);
 }

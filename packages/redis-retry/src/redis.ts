@@ -3,6 +3,7 @@ import type { RedisOptions } from 'ioredis';
 import { DriverRedisClass, driverRedis, type RedisInternals, redisInternals } from './driver.js';
 import { checkHealth, type Health } from './health.js';
 import { GUARD, type Guarded, guard, hooks } from './hooks.js';
+import { type CommandOptions, narrowed } from './narrow.js';
 import { exactlyOnce, type OnceClient, type OnceCommands, type OnceOptions } from './once.js';
 import {
   checkUrl,
@@ -94,6 +95,16 @@ export class Redis extends DriverRedisClass {
    */
   exactlyOnce(id: string, options?: OnceOptions): OnceCommands {
     return exactlyOnce(this as unknown as OnceClient, id, options);
+  }
+
+  /**
+   * The same client, with options for the commands that are issued through it:
+   * `redis.with({ signal, totalTimeoutMs: 500, idempotent: true }).incr('visits')`.
+   *
+   * @throws OptionError for an unknown key or a bad value
+   */
+  with(options: CommandOptions): this {
+    return narrowed(this, options);
   }
 
   /** Asks the server a small question: three attempts, without patience. Never rejects. */

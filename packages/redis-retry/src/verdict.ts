@@ -3,6 +3,7 @@ import { OptionError } from '@outlast/core-retry';
 import { text, word } from './args.js';
 import { isBlocking, isReadOnly, repeatable } from './commands.js';
 import type { Argument, Command } from './driver.js';
+import { NARROWED } from './narrow.js';
 import { REPEATABLE } from './repeatable.js';
 
 /** A name, or a function of a command's name (in lower case; of a script as it was defined) and arguments. */
@@ -63,6 +64,8 @@ export function rememberScript(
 
 /** Whether a command whose answer was lost may run again. */
 export function mayRepeat(options: VerdictOptions, command: Command): boolean {
+  const given = command[NARROWED]?.idempotent;
+  if (given !== undefined) return given;
   const name = command.name.toLowerCase();
   const { args } = command;
   if (options.idempotent || command.isReadOnly === true || command[REPEATABLE] === true)

@@ -1,9 +1,10 @@
-import type { Reason, Timer } from '@outlast/core-retry';
+import { DeadlineExceededError, type Failure, type Timer } from '@outlast/core-retry';
 import { isBlocking } from './commands.js';
 import type { Command, QueueItem } from './driver.js';
 import { commandTimedOut, connectionClosed, tooManyRetries } from './errors.js';
 import type { Guard } from './guard.js';
-import { OPERATION, operationOf } from './operation.js';
+import { NARROWED } from './narrow.js';
+import { OPERATION, operationOf, surface } from './operation.js';
 import { inTransaction, isKind } from './transactions.js';
 
 interface ReadyWaiter {
@@ -58,9 +59,13 @@ export class Waiting {
   /** A command is new, and has limits. */
   bound(command: Command, now: number): void {
     const { settings, policy } = this.guard;
-    const limit = Math.min(settings.commandTimeoutMs ?? Infinity, policy.settings.totalTimeoutMs);
-    const operation = operationOf(command, settings.waitMs);
+    const narrowed = command[NARROWED];
+    const total = Math.min(narrowed?.totalTimeoutMs ?? Infinity, policy.settings.totalTimeoutMs);
+    const limit = Math.min(settings.commandTimeoutMs ?? Infinity, total);
+    const operation = operationOf(command, narrowed?.waitMs ?? settings.waitMs);
     operation.deadline = now + limit;
+    operation.limitMs = limit;
+    operation.deadlineOf = limit === total ? 'total' : 'command';
     this.arm(operation.deadline);
   }
 
@@ -141,8 +146,8 @@ export class Waiting {
       if (command[OPERATION]?.ended === true) continue;
       if (isKind(command, 'multi')) guard.transactions.abandon();
       const late = (command[OPERATION]?.deadline ?? Infinity) <= now;
-      const reason: Reason = late ? 'deadline' : 'exhausted';
-      guard.end(command, late ? commandTimedOut() : this.outageError(), reason, 'acquire');
+      if (late) this.giveUp(command, 'acquire');
+      else guard.end(command, this.outageError(), 'exhausted', 'acquire');
     }
   }
 
@@ -155,7 +160,7 @@ export class Waiting {
       const operation = command?.[OPERATION];
       if (command === undefined || operation === undefined || operation.ended) continue;
       if (operation.deadline <= now) {
-        this.guard.timedOut(command, true);
+        this.giveUp(command, 'sent');
         // A connection that has not answered its oldest command in all that time is as good as lost,
         // and one that still waits to pop would take an element that nobody gets.
         drop ||= i === 0 || isBlocking(command.name.toLowerCase(), command.args);
@@ -170,7 +175,26 @@ export class Waiting {
 
   private limitOf(command: Command): number {
     const operation = command[OPERATION];
-    return operation === undefined ? Infinity : Math.min(operation.waitUntil, operation.deadline);
+    if (operation === undefined) return Infinity;
+    return operation.ended ? -Infinity : Math.min(operation.waitUntil, operation.deadline);
+  }
+
+  /** A command has taken too long: what surfaces is the last thing that went wrong, if anything did. */
+  private giveUp(command: Command, phase: 'sent' | 'acquire'): void {
+    const { guard } = this;
+    const operation = operationOf(command, 0);
+    const { last, name, limitMs, deadlineOf } = operation;
+    const own =
+      deadlineOf === 'total' ? new DeadlineExceededError(name, limitMs) : commandTimedOut();
+    const earlier = (last?.error as Error | undefined) ?? guard.outage.error;
+    const error = deadlineOf === 'total' ? (earlier ?? own) : own;
+    const failure: Failure = {
+      category: 'timeout',
+      transient: false,
+      outcome: phase === 'sent' ? 'unknown' : 'not-applied',
+    };
+    if (failure.outcome === 'unknown') operation.sawUnknown = true;
+    surface(guard.policy, guard, command, error, failure, 'deadline');
   }
 
   /** What surfaces when patience is over. */
