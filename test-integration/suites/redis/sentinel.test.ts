@@ -85,8 +85,13 @@ describe.skipIf(reason !== '')(`Sentinel ${reason}`, async () => {
       },
       { timeoutMs: 15_000, what: 'another master' },
     );
+    // until then it takes writes that will be lost, and knows no better
+    await waitFor(async () => ((await old.admin('ROLE')) as string[])[0] === 'slave', {
+      timeoutMs: 15_000,
+      what: 'the old master to be demoted',
+    });
     const from = writes.acknowledged.length;
-    await waitFor(() => writes.acknowledged.length >= from + 200, { what: 'the load to go on' });
+    await waitFor(() => writes.acknowledged.length >= from + 100, { what: 'the load to go on' });
     await writes.stop();
     expect(writes.errors).toEqual([]);
     expect(longestGap(writes.acknowledged, before)).toBeLessThan(ELECTION_MS);
