@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { isOutcomeUnknown, isQueueFullError, retryInfo } from '@outlast/redis-retry';
 import { describe, expect, it } from 'vitest';
+import { waitFor, waitFor } from '../../servers/index.js';
 import { ending } from '../support/errors.js';
 import { watchRejections } from '../support/outage.js';
 import { openRedisLab } from '../support/redis-lab.js';
@@ -84,6 +85,8 @@ describe.skipIf(lab.reason !== '')(`a server that crashes again and again ${lab.
     await redis.get(key);
     proxy.refuse();
     proxy.cutAll();
+    // until then a command is sent, and lost
+    await waitFor(() => redis.status !== 'ready', { what: 'the loss to be noticed' });
     const all = Array.from({ length: 150 }, () => ending(redis.incr(key)));
     const refused = await Promise.race([
       Promise.all(all.slice(100)),

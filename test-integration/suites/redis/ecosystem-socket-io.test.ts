@@ -16,6 +16,7 @@ describe.skipIf(lab.reason !== '')(`socket.io's redis-adapter on our client ${la
   interface Node {
     readonly io: Server;
     readonly url: string;
+    close(): Promise<void>;
   }
 
   async function startNode(key: string): Promise<Node> {
@@ -25,7 +26,15 @@ describe.skipIf(lab.reason !== '')(`socket.io's redis-adapter on our client ${la
     const server = createServer();
     const node = new Server(server, { adapter: createAdapter(publisher, subscriber, { key }) });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    return { io: node, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+    return {
+      io: node,
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      async close() {
+        await node.close();
+        // the adapter unsubscribes without waiting for the answer
+        await Promise.all([publisher.quit(), subscriber.quit()]);
+      },
+    };
   }
 
   it.each(['stop', 'kill9'] as Down[])(
@@ -64,7 +73,7 @@ describe.skipIf(lab.reason !== '')(`socket.io's redis-adapter on our client ${la
       for (const id of [...first, ...last]) expect([id, got.get(id)]).toEqual([id, 1]);
 
       client.disconnect();
-      for (const node of nodes) await node.io.close();
+      for (const node of nodes) await node.close();
       expect(rejections.stop()).toEqual([]);
     },
   );
