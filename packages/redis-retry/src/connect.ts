@@ -19,8 +19,6 @@ export class Outage {
   private dials = 0;
   private loopSince = 0;
   private readyAt = -Infinity;
-  /** Whether the outage has been printed; the driver prints every failure if nobody listens. */
-  printed = false;
 
   constructor(policy: RetryPolicy) {
     this.policy = policy;
@@ -53,7 +51,6 @@ export class Outage {
     const { clock } = this.policy.settings;
     const { down } = this;
     this.readyAt = clock.now();
-    this.printed = false;
     if (down === undefined) return 0;
     this.down = undefined;
     const downMs = this.readyAt - down.since;

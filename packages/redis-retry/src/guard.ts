@@ -1,5 +1,4 @@
 import type { Failure, Reason } from '@outlast/core-retry';
-import { isBlocking } from './commands.js';
 import { Outage } from './connect.js';
 import {
   type Command,
@@ -8,7 +7,7 @@ import {
   type RedisInternals,
   type Sink,
 } from './driver.js';
-import { commandTimedOut, connectionClosed, QueueFullError } from './errors.js';
+import { connectionClosed, QueueFullError } from './errors.js';
 import { Gaps } from './gaps.js';
 import { Handshake } from './handshake.js';
 import { Held } from './held.js';
@@ -216,6 +215,17 @@ export class Guard {
     }
   }
 
+  /** What an error of connecting means. */
+  judgeConnect(error: Error): Failure {
+    return this.policy.settings.classify(error, 'connect');
+  }
+
+  /** Whether it ends the wait of everybody: a wrong password does, a refusal does not. */
+  private mustEnd(error: Error): boolean {
+    const { transient, category } = this.judgeConnect(error);
+    return !transient && category === 'auth';
+  }
+
   /** Ends a command that was never sent, or of which nobody knows. */
   end(command: Command, error: Error, reason: Reason, phase: 'acquire' | 'sent'): void {
     const { category, transient, outcome } = this.policy.settings.classify(error, phase);
@@ -240,7 +250,7 @@ export class Guard {
   /** Redis cannot be reached, for this reason. */
   down(error: Error | undefined): void {
     if (this.outage.failed(error)) this.waiting.begin();
-    if (error !== undefined && mustEnd(this, error)) this.waiting.refuse(error);
+    if (error !== undefined && this.mustEnd(error)) this.waiting.refuse(error);
     this.waiting.sweep();
   }
 
@@ -253,7 +263,7 @@ export class Guard {
     }
     if (options.offlineQueue === false) return;
     // A handshake that failed in a way that may pass ends nobody's wait: the driver dials again.
-    if (client.status === 'connect' && !mustEnd(this, error)) return;
+    if (client.status === 'connect' && !this.mustEnd(error)) return;
     this.waiting.refuse(error);
   }
 
@@ -294,7 +304,7 @@ export class Guard {
     const dials = status === 'reconnecting' || status === 'connecting' || status === 'connect';
     const final = this.outage.error;
     if (this.closed || !dials || error.message.startsWith('Redis is already')) throw error;
-    if (final !== undefined && mustEnd(this, final)) throw final;
+    if (final !== undefined && this.mustEnd(final)) throw final;
     return this.waiting.whenReady();
   }
 
@@ -311,15 +321,6 @@ export class Guard {
     this.held.remove(command);
     surface(this.policy, this, command, reason as Error, failure, 'cancelled');
     this.waiting.sweep();
-    // One that still waits to pop would take an element that nobody gets.
-    if (sent && isBlocking(command.name.toLowerCase(), command.args)) {
-      client.stream?.destroy(commandTimedOut());
-    }
+    if (sent) this.waiting.abandoned(command);
   }
-}
-
-/** Whether an error of connecting ends the wait of everybody: a wrong password does, a refusal does not. */
-function mustEnd(guard: Guard, error: Error): boolean {
-  const { transient, category } = guard.policy.settings.classify(error, 'connect');
-  return !transient && category === 'auth';
 }

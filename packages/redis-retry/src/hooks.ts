@@ -85,11 +85,10 @@ export const hooks: Hooks = {
       guard.socketError = argument;
       // A Sentinel that cannot be asked closes no connection: this is all that is heard of it.
       if (this.status === 'connecting' && !guard.closed) guard.down(argument);
-      // Nobody listens: the driver prints each failed dial, and there are five a second.
-      if (this.listenerCount('error') === 0) {
-        if (guard.outage.printed) return false;
-        guard.outage.printed = true;
-      }
+      // Nobody listens: the driver prints each failed dial, and there are five a second. What passes by
+      // itself is told by `down` and `up`; what does not must be seen.
+      const { transient } = guard.judgeConnect(argument);
+      if (transient && this.listenerCount('error') === 0) return false;
     }
     return guard.base.silentEmit.call(this, event, argument);
   },

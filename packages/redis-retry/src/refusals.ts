@@ -41,6 +41,13 @@ export function refused(guard: Guard, error: Error, item: QueueItem): void {
     surface(policy, guard, command, error, failure, reason);
     return;
   }
+  if (asked === 2 && operation.attempts < policy.settings.maxAttempts) {
+    // The caller's word, and his order: behind what he has just issued himself.
+    announceRetry(policy, operation, error, failure, 0);
+    operation.again(0);
+    guard.send(command, undefined);
+    return;
+  }
   later(guard, operation, item, error, failure);
 }
 

@@ -7,6 +7,9 @@ import { NARROWED } from './narrow.js';
 import { OPERATION, operationOf, surface } from './operation.js';
 import { inTransaction, isKind } from './transactions.js';
 
+// A connection whose oldest command has been given up may be silent for so long before it is dropped.
+const SILENCE_MS = 250;
+
 interface ReadyWaiter {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
@@ -161,9 +164,7 @@ export class Waiting {
       if (command === undefined || operation === undefined || operation.ended) continue;
       if (operation.deadline <= now) {
         this.giveUp(command, 'sent');
-        // A connection that has not answered its oldest command in all that time is as good as lost,
-        // and one that still waits to pop would take an element that nobody gets.
-        drop ||= i === 0 || isBlocking(command.name.toLowerCase(), command.args);
+        this.abandoned(command);
       } else if (operation.attemptDeadline <= now) {
         operation.timedOut = true;
         drop = true;
@@ -171,6 +172,30 @@ export class Waiting {
     }
     // The copy on the wire must not run after the next one.
     if (drop) client.stream?.destroy(commandTimedOut());
+  }
+
+  /**
+   * Nobody waits for the answer of a command that was sent. One that still waits to pop would take an
+   * element that nobody gets: its connection is dropped. So is one that goes on saying nothing.
+   */
+  abandoned(command: Command): void {
+    const { client, policy } = this.guard;
+    const { stream, connectionEpoch } = client;
+    if (isBlocking(command.name.toLowerCase(), command.args)) {
+      stream?.destroy(commandTimedOut());
+      return;
+    }
+    const oldest = client.commandQueue.peekFront();
+    if (oldest?.command !== command) return;
+    policy.settings.clock.setTimeout(
+      () => {
+        const silent = client.commandQueue.peekFront() === oldest;
+        if (silent && client.connectionEpoch === connectionEpoch)
+          stream?.destroy(commandTimedOut());
+      },
+      SILENCE_MS,
+      { unref: true },
+    );
   }
 
   private limitOf(command: Command): number {
