@@ -10,7 +10,8 @@ function suitesOf(system: string): string[] {
 
 /**
  * Real servers and real faults. One file after the other: two cores cannot hold two fault suites,
- * and a suite that is starved of time tests the machine. The Postgres suites run on both majors.
+ * and a suite that is starved of time tests the machine. The Postgres suites run on both
+ * majors of the server, those of our Redis client on both majors of the driver.
  */
 export default defineConfig({
   resolve: { conditions: ['source'] },
@@ -39,6 +40,18 @@ export default defineConfig({
         },
       },
       { extends: true, test: { name: 'redis', include: suitesOf('redis') } },
+      {
+        extends: true,
+        // our client on ioredis 5: what depends on the driver, not on libraries and topologies
+        resolve: { alias: { ioredis: 'ioredis5' } },
+        test: {
+          name: 'redis-ioredis-5',
+          include: suitesOf('redis'),
+          exclude: [
+            '**/suites/redis/{ecosystem-*,sentinel,cluster*,crash-loop,ioredis-own-tests}.test.ts',
+          ],
+        },
+      },
     ],
   },
 });

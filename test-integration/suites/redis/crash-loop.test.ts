@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { isOutcomeUnknown, isQueueFullError, retryInfo } from '@outlast/redis-retry';
 import { describe, expect, it } from 'vitest';
-import { waitFor, waitFor } from '../../servers/index.js';
+import { waitFor } from '../../servers/index.js';
 import { ending } from '../support/errors.js';
 import { watchRejections } from '../support/outage.js';
 import { openRedisLab } from '../support/redis-lab.js';
