@@ -5,6 +5,8 @@ import { seeded } from './random.js';
 
 /** How long replies are swallowed before the wire is cut, ms. */
 const SWALLOW_MS = 5;
+/** Whoever had a success within the last so many ms is at work. */
+const WORKING_MS = 50;
 
 /** What the proxies do to single requests, how often, and which quotas it counts for. */
 export interface StrikeKind {
@@ -44,11 +46,14 @@ export class Strikes {
     return [...this.#armed].filter((one) => one.fired > 0).length;
   }
 
-  /** The next matching request of each lane is hit. A lane that has not yet met its last strike gets no other. */
+  /**
+   * The next matching request of each lane is hit. A lane that has not yet met its last strike, or not yet got
+   * over it, gets no other: else one that comes back slowly would never get a word through.
+   */
   strike(): void {
     const kind = this.#draw();
     for (const { lane, proxy } of this.#struck) {
-      if (this.#last.get(lane)?.live) continue;
+      if (this.#last.get(lane)?.live || lane.ledger.gapMs > WORKING_MS) continue;
       const { bytes, fault, answered, holdMs } = kind;
       const armed = proxy.arm({
         when: { bytes },

@@ -4,7 +4,7 @@ import { outage, randomCuts, type Stage, wiresCut } from '../script.js';
 
 /** How long the script is when nothing is stretched, s. */
 const LENGTH = 50;
-const STRIKE_EVERY_MS = 200;
+const STRIKE_EVERY_MS = 100;
 const DOWN_MS = 1_500;
 
 /** Plays the faults; `seconds` stretches what lies between them, and the storms. */
@@ -26,8 +26,8 @@ export async function playScript(
 
   await at(3);
   await outage(stage, 'restart', () => server.restart());
-  await at(7);
-  await randomCuts(stage, 19 * stretch * 1_000, everyMs);
+  await at(6);
+  await randomCuts(stage, 20 * stretch * 1_000, everyMs);
   await at(21);
   await killed();
   await at(25);
@@ -36,8 +36,8 @@ export async function playScript(
     await sleep(DOWN_MS);
     await server.start();
   });
-  await at(30);
-  await randomCuts(stage, 41 * stretch * 1_000, everyMs);
+  await at(29);
+  await randomCuts(stage, 42 * stretch * 1_000, everyMs);
   await at(43);
   await killed();
   for (const second of [46, 46.7, 47.4, 48.1]) {
