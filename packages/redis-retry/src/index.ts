@@ -1,3 +1,4 @@
+import { Cluster } from './cluster.js';
 import { Redis } from './redis.js';
 
 export {
@@ -10,6 +11,7 @@ export {
 export * from 'ioredis';
 export { bullmq } from './bullmq.js';
 export { classifyRedis, isReply, RETRYABLE_ERROR_CODES, RETRYABLE_REPLIES } from './classify.js';
+export type { ClusterHealth } from './cluster-health.js';
 export { isQueueFullError, QueueFullError } from './errors.js';
 export type { Gap } from './gaps.js';
 export type { Health } from './health.js';
@@ -21,6 +23,12 @@ export {
   type RetryRedisOptions,
   redisRetry,
 } from './options.js';
+export type { ScriptDefinition } from './redis.js';
 export type { IdempotentCommand } from './verdict.js';
-export { Redis };
+export { Cluster, Redis };
+
+// As in the driver, the default export is the class, with everything else hung on it.
+for (const [name, value] of Object.entries({ Cluster, Redis, default: Redis })) {
+  Object.defineProperty(Redis, name, { value, enumerable: true, configurable: true });
+}
 export default Redis;

@@ -73,9 +73,10 @@ function settle(guard: Guard, item: QueueItem, given: Error | undefined, again: 
     return;
   }
   if (inTransaction(command) || !mayRepeat(settings.verdict, command)) {
-    const lookUp = guard.tokens.lookUp(guard, item, error, failure);
-    if (lookUp !== undefined) again.push(lookUp);
-    else give(reasonOf(failure));
+    const unknown = (): void => give(reasonOf(failure));
+    const question = guard.tokens.lookUp(command, settings.waitMs, unknown);
+    if (question === undefined) unknown();
+    else again.push({ command: question, stream: undefined, select: item.select });
     return;
   }
   // What blocks is answered seldom by design, and waits as long as its caller likes.

@@ -5,6 +5,7 @@ import type { Redis as DriverRedis, RedisCommander } from 'ioredis';
 import { text } from './args.js';
 import { isBarredFromScripts, isBlocking } from './commands.js';
 import { type Argument, type Command, CommandClass } from './driver.js';
+import { warnOfEviction } from './eviction.js';
 import { onceKey } from './once-key.js';
 import { REPEATABLE } from './repeatable.js';
 
@@ -23,6 +24,10 @@ export type OnceCommands = Pick<
 const DAY_MS = 24 * 60 * 60 * 1000;
 // Lua cannot take more arguments at once: "too many results to unpack" at 8000.
 const MOST_ARGUMENTS = 7000;
+// Of these RESP3 answers lists with null in them, where a list of Lua would end.
+const HAS_NULLS: ReadonlySet<string> = new Set(
+  'mget hmget zmscore geopos hgetdel hgetex hrandfield'.split(' '),
+);
 const MISMATCH = 'OUTLASTMISMATCH';
 
 /**
@@ -58,8 +63,6 @@ export interface OnceClient {
   readonly options: object;
   readonly isCluster: boolean;
   sendCommand(command: Command): unknown;
-  /** Told before the first command: whether the server may throw stored replies away. */
-  checkEviction(): void;
 }
 
 /**
@@ -78,7 +81,6 @@ export function exactlyOnce(
   const { ttlMs = DAY_MS } = options;
   const valid = duration({ min: 1 })(ttlMs);
   if (valid !== undefined) throw invalidOption('exactlyOnce.ttlMs', ttlMs, valid);
-  client.checkEviction();
   // All methods of the client make a command and hand it to `this.sendCommand`.
   return Object.create(client, {
     sendCommand: { value: (command: Command) => send(client, command, id, Math.ceil(ttlMs)) },
@@ -100,8 +102,10 @@ function send(client: OnceClient, command: Command, id: string, ttlMs: number): 
     command.reject(new OptionError('exactlyOnce', `cannot run ${name}: ${problem}.`));
     return command.promise;
   }
+  warnOfEviction(client);
   const { replyMapping, protocol, keyPrefix } = client.options as Record<string, unknown>;
-  const resp = replyMapping === 'resp3' && protocol !== 2 ? 3 : 2;
+  const mapped = replyMapping === 'resp3' && protocol !== 2;
+  const resp = mapped && !HAS_NULLS.has(command.name.toLowerCase()) ? 3 : 2;
   const keys = [...command.getKeys()];
   keys.push(onceKey(String(keyPrefix ?? ''), id, keys[0] as string | Buffer, client.isCluster));
   const hash = hashOf(command);
@@ -122,7 +126,7 @@ function send(client: OnceClient, command: Command, id: string, ttlMs: number): 
     })
     .then(
       (reply) => command.resolve(reply),
-      (error: Error) => command.reject(explained(error)),
+      (error: Error) => command.reject(explained(error, command)),
     );
   return command.promise;
 }
@@ -147,8 +151,12 @@ function hashOf(command: Command): string {
   return hash.digest('hex');
 }
 
-function explained(error: Error): Error {
-  if (!error.message.startsWith(MISMATCH)) return error;
+function explained(error: Error, command: Command): Error {
+  if (!error.message.startsWith(MISMATCH)) {
+    // The caller knows his command, and none of our script.
+    if ('command' in error) error.command = { name: command.name, args: command.args };
+    return error;
+  }
   return new OptionError(
     'exactlyOnce(id)',
     'was used for another command or other arguments before. One id is one operation.',

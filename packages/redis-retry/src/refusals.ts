@@ -36,9 +36,13 @@ export function refused(guard: Guard, error: Error, item: QueueItem): void {
     (failure.transient || asked === 2) &&
     (failure.outcome === 'not-applied' || mayRepeat(guard.settings.verdict, command));
   if (!again) {
-    if (guard.tokens.infer(guard, error, item)) return;
-    const reason = failure.transient ? reasonOf(failure) : 'permanent';
-    surface(policy, guard, command, error, failure, reason);
+    const give = (): void => {
+      const reason = failure.transient ? reasonOf(failure) : 'permanent';
+      surface(policy, guard, command, error, failure, reason);
+    };
+    const question = guard.tokens.infer(command, error, give);
+    if (question === undefined) give();
+    else guard.send(question, undefined);
     return;
   }
   if (asked === 2 && operation.attempts < policy.settings.maxAttempts) {

@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { Failure } from '@outlast/core-retry';
 import { text } from './args.js';
 import { xaddId } from './commands.js';
-import { type Command, CommandClass, type QueueItem } from './driver.js';
-import type { Guard } from './guard.js';
-import { OPERATION, operationOf, STARTED, surface } from './operation.js';
+import { type Command, CommandClass } from './driver.js';
+import { OPERATION, operationOf, STARTED } from './operation.js';
 import { inTransaction, isKind } from './transactions.js';
 import { isSetNx } from './verdict.js';
 
@@ -35,50 +33,51 @@ export class Tokens {
     }
   }
 
-  /** The question that takes the command's place in the queue, if it can be answered at all. */
-  lookUp(guard: Guard, item: QueueItem, error: Error, failure: Failure): QueueItem | undefined {
-    const { command } = item;
+  /**
+   * The question that says what became of a command, if it can be answered at all; its answer settles the
+   * command.
+   *
+   * @param unknown called if the answer proves nothing
+   */
+  lookUp(command: Command, waitMs: number, unknown: () => void): Command | undefined {
     if (!isKind(command, 'set') || inTransaction(command) || !isSetNx(command)) return undefined;
     const token = tokenOf(command);
     if (token === undefined || this.used.get(token) !== 1) return undefined;
     const get = new CommandClass('get', [command.args[0]], { replyEncoding: null });
+    const { patienceMs, deadline } = operationOf(command, waitMs);
     get[STARTED] = command[STARTED] ?? 0;
-    const patience = operationOf(command, guard.settings.waitMs).patienceMs;
-    operationOf(get, patience).deadline = command[OPERATION]?.deadline ?? Infinity;
-    const unknown = (): void =>
-      surface(guard.policy, guard, command, error, failure, 'outcome-unknown');
+    operationOf(get, patienceMs).deadline = deadline;
     get.promise.then((value) => {
       if (Buffer.isBuffer(value) && value.toString('latin1') === text(command.args[1])) {
         command.resolve(Buffer.from('OK'));
       } else unknown();
     }, unknown);
-    return { command: get, stream: undefined, select: item.select };
+    return get;
   }
 
   /**
    * XADD with an id of the caller's own, sent twice: Redis refuses the second. If the entry is there, the
    * first was applied.
    *
-   * @returns whether the command is taken care of
+   * @param give called if it is not
+   * @returns the question whose answer settles the command, if there is one
    */
-  infer(guard: Guard, error: Error, item: QueueItem): boolean {
-    const { command } = item;
+  infer(command: Command, error: Error, give: () => void): Command | undefined {
     const operation = command[OPERATION];
-    if (operation?.sawUnknown !== true || operation.attempts < 2) return false;
-    if (!isKind(command, 'xadd') || inTransaction(command)) return false;
-    if (!error.message.includes('equal or smaller than the target stream top item')) return false;
+    if (operation?.sawUnknown !== true || operation.attempts < 2) return undefined;
+    if (!isKind(command, 'xadd') || inTransaction(command)) return undefined;
+    if (!error.message.includes('equal or smaller than the target stream top item')) {
+      return undefined;
+    }
     const id = xaddId(command.args);
     const range = new CommandClass('xrange', [command.args[0], id, id], { replyEncoding: null });
     range[STARTED] = command[STARTED] ?? 0;
-    const give = (): void =>
-      surface(guard.policy, guard, command, error, guard.judge(error, command), 'permanent');
     range.promise.then((entries) => {
       const entry = (entries as [Buffer, Buffer[]][])[0];
       if (entry !== undefined && sameFields(command, entry[1])) command.resolve(entry[0]);
       else give();
     }, give);
-    guard.send(range, undefined);
-    return true;
+    return range;
   }
 }
 
