@@ -1,7 +1,7 @@
 import { checkOptions, duration, type Known } from '@outlast/core-retry/connector';
 import type { BreakerSnapshot, BreakerStore, ProbeClaim } from './breaker-store-contract.js';
-import { Redis } from './redis.js';
 import type { RetryRedisOptions } from './options.js';
+import { Redis } from './redis.js';
 
 /** Where a {@link RedisBreakerStore} keeps its state. */
 export interface RedisBreakerStoreOptions {

@@ -24,7 +24,13 @@ import { Waiting } from './waiting.js';
 /** The driver's methods that ours go on to: those of its class, or of a client that somebody else made. */
 export type Base = Pick<
   RedisInternals,
-  'sendCommand' | 'setStatus' | 'flushQueue' | 'handleReconnection' | 'silentEmit' | 'disconnect'
+  | 'sendCommand'
+  | 'setStatus'
+  | 'flushQueue'
+  | 'handleReconnection'
+  | 'silentEmit'
+  | 'disconnect'
+  | '_readyCheck'
 >;
 
 // Kinds of commands that need more than a look at the clock, by name.
@@ -94,6 +100,21 @@ export class Guard {
       settings.commandTimeoutMs !== undefined ||
       totalTimeoutMs !== Infinity ||
       attemptTimeoutMs !== Infinity;
+  }
+
+  /** Takes over a client that has been at work: what it holds is its user's. */
+  adopt(): void {
+    const { client } = this;
+    const now = Math.trunc(this.policy.settings.clock.now());
+    const sent = client.status === 'ready' ? client.commandQueue.toArray() : [];
+    for (const { command } of sent) command[STARTED] ??= now;
+    for (const item of client.offlineQueue.toArray()) {
+      item.command[STARTED] ??= now;
+      item.stream = undefined;
+      this.waiting.add(item.command);
+    }
+    if (client.status === 'reconnecting') this.down(undefined);
+    if (client.status === 'connect') this.handshake.begin();
   }
 
   /** Takes the place of the driver's `sendCommand`. */

@@ -1,11 +1,4 @@
-import {
-  type Command,
-  driverRedis,
-  type FlushOptions,
-  type QueueItem,
-  type RedisInternals,
-  type Sink,
-} from './driver.js';
+import type { Command, FlushOptions, QueueItem, RedisInternals, Sink } from './driver.js';
 import { type Base, Guard } from './guard.js';
 import type { ClientSettings } from './options.js';
 import { refused } from './refusals.js';
@@ -17,13 +10,11 @@ export interface Guarded extends RedisInternals {
   [GUARD]: Guard;
 }
 
-type Hooks = Base & Pick<RedisInternals, '_readyCheck'>;
-
 /**
  * What takes the place of the driver's own methods, on our class or on a client that somebody else made.
  * Each does its part and goes on to the driver's.
  */
-export const hooks: Hooks = {
+export const hooks: Base = {
   sendCommand(this: Guarded, command: Command, sink?: Sink): unknown {
     return this[GUARD].send(command, sink);
   },
@@ -94,7 +85,8 @@ export const hooks: Hooks = {
   },
 
   _readyCheck(this: Guarded, callback): void {
-    this[GUARD].handshake.check(() => driverRedis._readyCheck.call(this, callback));
+    const { handshake, base } = this[GUARD];
+    handshake.check(() => base._readyCheck.call(this, callback));
   },
 };
 

@@ -9,6 +9,8 @@ export {
   retryInfo,
 } from '@outlast/core-retry';
 export * from 'ioredis';
+export { RedisBreakerStore, type RedisBreakerStoreOptions } from './breaker-store.js';
+export type { BreakerSnapshot, BreakerStore, ProbeClaim } from './breaker-store-contract.js';
 export { bullmq } from './bullmq.js';
 export { classifyRedis, isReply, RETRYABLE_ERROR_CODES, RETRYABLE_REPLIES } from './classify.js';
 export type { ClusterHealth } from './cluster-health.js';
@@ -25,6 +27,7 @@ export {
 } from './options.js';
 export type { ScriptDefinition } from './redis.js';
 export type { IdempotentCommand } from './verdict.js';
+export { type Retrying, withRetry } from './with-retry.js';
 export { Cluster, Redis };
 
 // As in the driver, the default export is the class, with everything else hung on it.

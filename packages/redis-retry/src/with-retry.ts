@@ -1,9 +1,10 @@
 import type { RetryPolicy } from '@outlast/core-retry';
 import { OptionError } from '@outlast/core-retry';
-import type { Redis as DriverRedis } from 'ioredis';
-import { driverRedis, redisInternals } from './driver.js';
+import type { Redis as DriverRedis, RedisOptions } from 'ioredis';
+import { redisInternals } from './driver.js';
+import type { Base } from './guard.js';
 import { checkHealth, type Health } from './health.js';
-import { type Base, GUARD, type Guarded, guard, hooks } from './hooks.js';
+import { GUARD, type Guarded, guard, hooks } from './hooks.js';
 import { type CommandOptions, narrowed } from './narrow.js';
 import { exactlyOnce, type OnceClient, type OnceCommands, type OnceOptions } from './once.js';
 import { clientSettings, type RedisRetryOptions } from './options.js';
@@ -37,8 +38,11 @@ export function withRetry<T extends DriverRedis>(
   }
   if ((internals as Partial<Guarded>)[GUARD] !== undefined) return client as T & Retrying;
   const given = internals.options;
+  const defaults = defaultsOf(client);
   const settings = clientSettings(options, {
-    maxRetriesPerRequest: given['maxRetriesPerRequest'] as number | null,
+    maxRetriesPerRequest: (given['maxRetriesPerRequest'] === defaults['maxRetriesPerRequest']
+      ? undefined
+      : given['maxRetriesPerRequest']) as number | null | undefined,
     commandTimeout: given['commandTimeout'] as number | undefined,
     autoResendUnfulfilledCommands: given['autoResendUnfulfilledCommands'] as boolean,
   });
@@ -48,7 +52,12 @@ export function withRetry<T extends DriverRedis>(
   const { defineCommand } = internals;
   const { duplicate } = client;
   const { retryStrategy, maxRetriesPerRequest } = given;
-  guard(internals, base, settings, isDefault(retryStrategy) ? undefined : retryStrategy);
+  guard(
+    internals,
+    base,
+    settings,
+    retryStrategy === defaults['retryStrategy'] ? undefined : retryStrategy,
+  );
   const it = (internals as Guarded)[GUARD];
   const own: Record<string, unknown> = {
     ...hooks,
@@ -57,8 +66,15 @@ export function withRetry<T extends DriverRedis>(
       defineCommand.call(internals, name, definition);
     },
     duplicate(override?: object): DriverRedis {
-      const original = { maxRetriesPerRequest, retryStrategy, commandTimeout: settings.commandTimeoutMs };
-      return withRetry(duplicate.call(client, { ...original, ...override }), options);
+      const original = {
+        maxRetriesPerRequest,
+        retryStrategy,
+        commandTimeout: settings.commandTimeoutMs,
+      };
+      return withRetry(
+        duplicate.call(client, { ...original, ...override } as Partial<RedisOptions>),
+        options,
+      );
     },
     policy: settings.policy,
     with: (narrowing: CommandOptions) => narrowed(client, narrowing),
@@ -73,10 +89,7 @@ export function withRetry<T extends DriverRedis>(
   return client as T & Retrying;
 }
 
-/** Whether nobody has chosen the pace of reconnects. */
-function isDefault(strategy: unknown): boolean {
-  const { defaultOptions } = driverRedis.constructor as unknown as {
-    defaultOptions: { retryStrategy: unknown };
-  };
-  return strategy === defaultOptions.retryStrategy;
+/** The defaults of the client's own copy of the driver: what equals them has been chosen by nobody. */
+function defaultsOf(client: DriverRedis): Record<string, unknown> {
+  return (client.constructor as { defaultOptions?: Record<string, unknown> }).defaultOptions ?? {};
 }
