@@ -61,11 +61,11 @@ export function scriptingCases(driver: Driver): void {
     const { redis, own } = define({ numberOfKeys: 1, lua: GET });
     await own.own('first');
     await redis.script('FLUSH');
-    const batch = redis.multi([
+    const batch: unknown[][] = [
       ['own', 'foo'],
       ['own', 'bar'],
-    ] as never);
-    const results = await batch.exec();
+    ];
+    const results = await redis.multi(batch).exec();
     for (const [error] of results ?? []) expect(error?.message).toMatch('NOSCRIPT');
   });
 }
