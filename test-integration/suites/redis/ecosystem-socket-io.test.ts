@@ -23,6 +23,8 @@ describe.skipIf(lab.reason !== '')(`socket.io's redis-adapter on our client ${la
     // The adapter publishes without looking at what becomes of it: see docs/redis.md.
     const publisher = lab.redis({ retry: { idempotentCommands: ['publish'] } });
     const subscriber = lab.track(publisher.duplicate());
+    // without a listener the adapter prints every loss
+    for (const client of [publisher, subscriber]) client.on('error', () => {});
     const server = createServer();
     const node = new Server(server, { adapter: createAdapter(publisher, subscriber, { key }) });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
