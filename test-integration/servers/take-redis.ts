@@ -40,14 +40,14 @@ export async function takeRedis(options: TakeRedisOptions = {}): Promise<RedisSe
       refused = `Docker gave none (${(error as Error).message}). `;
     }
   }
-  return skip(missingRedis(refused));
+  return skip(missingRedis(refused, !own));
 }
 
-/** Why there is no Redis, and the command that would bring one. */
-export function missingRedis(refused = ''): string {
-  const cure =
+/** Why there is no Redis, and what would bring one; `url`: whether REDIS_URL would do too. */
+export function missingRedis(refused = '', url = false): string {
+  const install =
     process.platform === 'darwin'
-      ? '`brew install redis`'
-      : '`apt-get install -y --no-install-recommends redis-server` as root';
-  return `No Redis on this machine. ${refused}To have one, run ${cure}, or set REDIS_URL.`;
+      ? 'run `brew install redis`'
+      : 'run `apt-get install -y --no-install-recommends redis-server` as root';
+  return `No Redis on this machine. ${refused}To have one, ${install}${url ? ', or set REDIS_URL' : ''}.`;
 }

@@ -7,7 +7,7 @@ import {
   waitFor,
 } from '@outlast/test-integration/servers';
 import { Crew } from '../crew.js';
-import type { Drill, LaneKey, Outcome, Run } from '../drill.js';
+import { type Drill, type LaneKey, NoServerError, type Outcome, type Run } from '../drill.js';
 import { quote } from '../quote.js';
 import { Strikes, type Struck } from '../strikes.js';
 import { packageVersion } from '../versions.js';
@@ -96,7 +96,7 @@ async function ownServer(): Promise<PostgresServer> {
   // the drill kills its server, so that one that somebody else started is none for it
   delete process.env['PG_URL'];
   const server = await takePostgres({ settings: { max_connections: 100 } });
-  if (isSkipped(server)) throw new Error(server.skipped);
+  if (isSkipped(server)) throw new NoServerError(server.skipped);
   return server;
 }
 

@@ -2,7 +2,7 @@ import { isOutcomeUnknown } from '@outlast/redis-retry';
 import { startProxy } from '@outlast/test-integration/faults';
 import { isSkipped, type RedisServer, takeRedis, waitFor } from '@outlast/test-integration/servers';
 import { Crew } from '../crew.js';
-import type { Drill, LaneKey, Outcome, Run } from '../drill.js';
+import { type Drill, type LaneKey, NoServerError, type Outcome, type Run } from '../drill.js';
 import { quote } from '../quote.js';
 import { Strikes, type Struck } from '../strikes.js';
 import { packageVersion } from '../versions.js';
@@ -88,7 +88,7 @@ export const redisDrill: Drill = {
 async function ownServer(password: string): Promise<RedisServer> {
   // the drill kills its server, so that one that somebody else started is none for it
   const server = await takeRedis({ own: true, settings: { requirepass: password } });
-  if (isSkipped(server)) throw new Error(server.skipped);
+  if (isSkipped(server)) throw new NoServerError(server.skipped);
   return server;
 }
 
