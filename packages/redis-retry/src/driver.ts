@@ -1,4 +1,3 @@
-import type { Cluster as DriverCluster, Redis as DriverRedis } from 'ioredis';
 import * as module from 'ioredis';
 
 /**
@@ -108,5 +107,3 @@ export function redisInternals(client: unknown): RedisInternals {
 
 /** What the driver says when a connection is gone; job queues recognise it by this text. */
 export const CONNECTION_CLOSED = 'Connection is closed.';
-
-export type { DriverCluster, DriverRedis };

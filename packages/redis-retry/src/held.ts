@@ -7,7 +7,6 @@ import type { CommandPolicy } from './policy.js';
 interface Entry {
   readonly item: QueueItem;
   readonly keys: ReadonlySet<string>;
-  readonly reads: boolean;
   readonly timer: Timer;
 }
 
@@ -38,7 +37,6 @@ export class Held {
     const entry: Entry = {
       item,
       keys: keysOf(command),
-      reads: isReadOnly(command.name.toLowerCase()),
       timer: clock.setTimeout(
         () => {
           this.entries.delete(entry);
@@ -76,7 +74,8 @@ export class Held {
 }
 
 function watch(entry: Entry, later: Command): void {
-  if (entry.reads && isReadOnly(later.name.toLowerCase())) return;
+  // A read that comes first has changed nothing; a write has.
+  if (isReadOnly(later.name.toLowerCase())) return;
   if (!later.getKeys().some((key) => entry.keys.has(String(key)))) return;
   later.promise.then(
     () => {

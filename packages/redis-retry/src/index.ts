@@ -25,7 +25,7 @@ export {
   type RetryRedisOptions,
   redisRetry,
 } from './options.js';
-export type { ScriptDefinition } from './redis.js';
+export type { RedisArguments, ScriptDefinition } from './redis.js';
 export type { IdempotentCommand } from './verdict.js';
 export { type Retrying, withRetry } from './with-retry.js';
 export { Cluster, Redis };

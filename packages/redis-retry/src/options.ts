@@ -17,7 +17,7 @@ import { type IdempotentCommand, idempotentCommands, type VerdictOptions } from 
 const ENV_PREFIXES: readonly string[] = ['REDIS_RETRY'];
 
 /** Four attempts, 0.5 s to 10 s between them. */
-export const DEFAULTS: ConnectorDefaults = { maxAttempts: 4, baseDelayMs: 500, maxDelayMs: 10_000 };
+const DEFAULTS: ConnectorDefaults = { maxAttempts: 4, baseDelayMs: 500, maxDelayMs: 10_000 };
 
 const DEFAULT_MAX_QUEUED = 100_000;
 

@@ -14,6 +14,13 @@ import {
 } from './options.js';
 import { rememberScript } from './verdict.js';
 
+/** What `new Redis(…)` takes: port, host and options, or a path, or a URL, each followed by the next or nothing. */
+export type RedisArguments =
+  | [port: number, host: string, options?: RetryRedisOptions]
+  | [pathOrUrl: string, options?: RetryRedisOptions]
+  | [port: number, options?: RetryRedisOptions]
+  | [options?: RetryRedisOptions];
+
 /**
  * `Redis` of ioredis that outlasts restarts, failovers and cut wires, and never doubles a command. What
  * was never sent waits for its server; what was sent and may run again does; the rest surfaces with the
@@ -25,8 +32,8 @@ import { rememberScript } from './verdict.js';
  */
 export class Redis extends DriverRedisClass {
   /** As `new Redis(…)`, for those who come from node-redis. */
-  static override createClient(...args: ConstructorParameters<typeof Redis>): Redis {
-    return new Redis(...args);
+  static override createClient(...args: RedisArguments): Redis {
+    return new Redis(...(args as unknown as [RetryRedisOptions]));
   }
 
   constructor(port: number, host: string, options: RetryRedisOptions);

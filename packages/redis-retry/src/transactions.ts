@@ -3,7 +3,7 @@ import type { Command, Queue } from './driver.js';
 /** Of a command between a MULTI and its EXEC that were not sent as one pipeline. */
 export const IN_TRANSACTION: unique symbol = Symbol('outlast.transaction');
 /** Of an EXEC: how many WATCHes lie before it. */
-export const WATCHED: unique symbol = Symbol('outlast.watched');
+const WATCHED: unique symbol = Symbol('outlast.watched');
 /** Of an EXEC whose WATCH was lost with its connection: it must not run. */
 export const REFUSED: unique symbol = Symbol('outlast.refused');
 

@@ -117,7 +117,7 @@ describe('bad input', () => {
     expect(refusal(() => redis.with({ totalTimeoutMs: 0 })).option).toContain('totalTimeoutMs');
     expect(refusal(() => redis.exactlyOnce('')).option).toBe('exactlyOnce(id)');
     expect(refusal(() => redis.exactlyOnce('a', { ttlMs: 0 })).option).toBe('exactlyOnce.ttlMs');
-    expect(refusal(() => redis.exactlyOnce('a').pipeline()).option).toBe('exactlyOnce');
+    expect(refusal(() => (redis.exactlyOnce('a') as Redis).pipeline()).option).toBe('exactlyOnce');
     expect(refusal(() => withRetry({} as never)).option).toBe('withRetry(client)');
     expect(refusal(() => new RedisBreakerStore({ prefix: 'x' } as never)).message).toContain(
       'prefix',
@@ -141,7 +141,9 @@ describe('what the driver sees', () => {
     const copy = redis.duplicate();
     expect(copy).toBeInstanceOf(Redis);
     expect(copy.options.maxRetriesPerRequest).toBeNull();
-    expect(Redis.createClient(lazy)).toBeInstanceOf(Redis);
+    const made = Redis.createClient(lazy);
+    expect(made).toBeInstanceOf(Redis);
+    made.disconnect();
     redis.disconnect();
     copy.disconnect();
   });

@@ -116,7 +116,9 @@ describe.skipIf(lab.reason !== '')(`an end ${lab.reason}`, () => {
       const redis = lab.redis();
       const key = lab.key();
       const pending = Array.from({ length: 20 }, (_, n) =>
-        ending(n % 3 ? redis.incr(key) : n % 2 ? redis.get(key) : redis.multi().incr(key).exec()),
+        ending<unknown>(
+          n % 3 ? redis.incr(key) : n % 2 ? redis.get(key) : redis.multi().incr(key).exec(),
+        ),
       );
       if (round % 3 === 0) setTimeout(() => lab.proxy.cutAll(), round);
       setTimeout(

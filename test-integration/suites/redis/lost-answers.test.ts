@@ -40,7 +40,6 @@ describe.skipIf(lab.reason !== '')(`a lost answer ${lab.reason}`, () => {
     loseAnswer(key);
     const [, ...rest] = args;
     expect(await redis.call(name, key, ...rest)).toBe(expected);
-    expect(await lab.executions(name)).toBeDefined();
   });
 
   it('of a count is asked for again, and lies, unless told otherwise', async () => {
@@ -61,7 +60,7 @@ describe.skipIf(lab.reason !== '')(`a lost answer ${lab.reason}`, () => {
   it('of bytes, of callbacks and of commands by name goes the same way', async () => {
     const redis = lab.redis();
     const key = lab.key();
-    await redis.setBuffer(key, Buffer.from([0, 255, 13, 10]));
+    await redis.set(key, Buffer.from([0, 255, 13, 10]));
     loseAnswer(key);
     expect(await redis.getBuffer(key)).toEqual(Buffer.from([0, 255, 13, 10]));
     loseAnswer(key);

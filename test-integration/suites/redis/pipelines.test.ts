@@ -37,7 +37,7 @@ describe.skipIf(lab.reason !== '')(`pipelines and transactions ${lab.reason}`, (
     const redis = lab.redis();
     const key = lab.key();
     await redis.set(key, 'x'.repeat(1000));
-    lab.proxy.arm({ when: { bytes: 'xxxx', in: 'reply' }, fault: 'cut-after' });
+    lab.proxy.arm({ when: { bytes: 'xxxx', direction: 'reply' }, fault: 'cut-after' });
     const pipeline = redis.pipeline();
     for (let n = 0; n < 1000; n++) pipeline.get(key);
     const results = await pipeline.exec();
@@ -70,7 +70,7 @@ describe.skipIf(lab.reason !== '')(`pipelines and transactions ${lab.reason}`, (
     const all = Promise.all([
       redis.pipeline().incr(key).incr(key).exec(),
       redis.multi().incr(key).incr(key).exec(),
-      redis.pipeline().incr(key).multi().incr(key).exec().incr(key).exec(),
+      redis.pipeline([['incr', key], ['multi'], ['incr', key], ['exec'], ['incr', key]]).exec(),
     ]);
     await proxy.accept();
     const [first, second] = await all;
