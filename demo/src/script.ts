@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Chronicle } from './chronicle.js';
 import type { Strikes, Struck } from './strikes.js';
 
+const MORE_MS = 12_000;
+
 /** What every script can get at. */
 export interface Stage {
   readonly struck: readonly Struck[];
@@ -21,15 +23,16 @@ export function outage(
   });
 }
 
-/** Strikes every so many ms until `untilMs` of the run. */
+/** Strikes every so many ms until `untilMs` of the run, and beyond for as long as `more` says, `MORE_MS` at most. */
 export function randomCuts(
   { strikes, chronicle }: Stage,
   untilMs: number,
   everyMs: number,
+  more: () => boolean = () => false,
 ): Promise<void> {
   return chronicle.during('storm', 'random cuts', async () => {
     const before = strikes.fired;
-    while (chronicle.now() < untilMs) {
+    while (chronicle.now() < untilMs || (more() && chronicle.now() < untilMs + MORE_MS)) {
       strikes.strike();
       await sleep(everyMs);
     }

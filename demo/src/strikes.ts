@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ArmedFault, FaultKind, FaultProxy, Pattern } from '@outlast/test-integration/faults';
-import type { Lane } from './drill.js';
+import type { Lane, Quota } from './drill.js';
 import { seeded } from './random.js';
 
 /** How long replies are swallowed before the wire is cut, ms. */
 const SWALLOW_MS = 5;
 /** Whoever had a success within the last so many ms is at work. */
-const WORKING_MS = 50;
+const WORKING_MS = 100;
 
 /** What the proxies do to single requests, how often, and which quotas it counts for. */
 export interface StrikeKind {
@@ -44,6 +44,13 @@ export class Strikes {
   /** How many have hit a request, over all lanes. */
   get fired(): number {
     return [...this.#armed].filter((one) => one.fired > 0).length;
+  }
+
+  /** Whether every lane has met as many of each as it must. */
+  enough(quotas: readonly Quota[]): boolean {
+    return this.#struck.every(({ lane }) =>
+      quotas.every(({ name, least }) => (lane.hits.get(name) ?? 0) >= least),
+    );
   }
 
   /**
