@@ -97,7 +97,7 @@ export class ClusterGuard {
     const now = clock.now();
     command[STARTED] = Math.trunc(now);
     budget?.deposit(now);
-    if (policy.heard('attempt') || policy.heard('success')) observe(policy, command);
+    if (policy.observed) observe(policy, command);
     if (this.closed || client.status === 'end') {
       this.end(command, connectionClosed(), 'closed', 'acquire');
       return false;

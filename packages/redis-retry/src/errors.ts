@@ -44,3 +44,8 @@ export function tooManyRetries(retries: number, cause: unknown): Error {
   Object.defineProperty(error, 'name', { value: 'MaxRetriesPerRequestError', configurable: true });
   return error;
 }
+
+/** What the driver says to a caller who wants nothing queued. */
+export function notWriteable(): Error {
+  return new Error("Stream isn't writeable and enableOfflineQueue options is false");
+}

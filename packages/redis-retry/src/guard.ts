@@ -7,7 +7,7 @@ import {
   type RedisInternals,
   type Sink,
 } from './driver.js';
-import { connectionClosed, QueueFullError } from './errors.js';
+import { connectionClosed, notWriteable, QueueFullError } from './errors.js';
 import { Gaps } from './gaps.js';
 import { Handshake } from './handshake.js';
 import { Held } from './held.js';
@@ -126,14 +126,11 @@ export class Guard {
     }
     if (this.held.size > 0) this.held.issued(command);
     if (command[REFUSED] === true) return this.refuseExec(command, sink);
-    if (client.status === 'ready' && client.stream?.writable === true) {
-      const operation = command[OPERATION];
-      if (operation !== undefined || this.bounded) this.waiting.sending(command);
-      return base.sendCommand.call(client, command, sink);
-    }
-    const before = client.offlineQueue.length;
+    const { offlineQueue } = client;
+    const before = offlineQueue.length;
     const result = base.sendCommand.call(client, command, sink);
-    if (client.offlineQueue.length > before) this.queued(command);
+    if (offlineQueue.length > before) this.queued(command);
+    else if (this.bounded || command[OPERATION] !== undefined) this.waiting.sent(command);
     return result;
   }
 
@@ -144,7 +141,7 @@ export class Guard {
     const now = clock.now();
     command[STARTED] = Math.trunc(now);
     budget?.deposit(now);
-    if (policy.heard('attempt') || policy.heard('success')) observe(policy, command);
+    if (policy.observed) observe(policy, command);
     const narrowed = command[NARROWED];
     if (this.bounded || narrowed !== undefined) this.waiting.bound(command, now);
     if (narrowed?.signal !== undefined) {
@@ -158,6 +155,10 @@ export class Guard {
     if (this.closed || this.quitting || this.client.status === 'end') {
       if (kind === 'quit' && this.client.status !== 'end') command.resolve(Buffer.from('OK'));
       else this.end(command, connectionClosed(), 'closed', 'acquire');
+      return false;
+    }
+    if (this.client.options['enableOfflineQueue'] === false && isDown(this.client.status)) {
+      this.end(command, notWriteable(), 'exhausted', 'acquire');
       return false;
     }
     if (kind === '' && this.transactions.idle) return true;
@@ -344,4 +345,9 @@ export class Guard {
     this.waiting.sweep();
     if (sent) this.waiting.abandoned(command);
   }
+}
+
+/** Whether there is no connection that could take a command. */
+function isDown(status: string): boolean {
+  return status === 'connecting' || status === 'reconnecting' || status === 'close';
 }

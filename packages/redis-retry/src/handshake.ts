@@ -36,6 +36,8 @@ export class Handshake {
   /** Whether the driver itself issues the command. */
   isInternal(command: Command): boolean {
     const { status, condition } = this.guard.client;
+    // Asked for every command: most go while the driver does nothing by itself.
+    if (status === 'ready' && this.doing === 'nothing') return false;
     const name = command.name.toLowerCase();
     if (this.doing === 'restoring') return RESTORING.has(name);
     if (status !== 'connect') return false;

@@ -5,6 +5,8 @@ import { type PolicyEventType, type PolicyListener, RetryPolicy } from '@outlast
  * command does; so the client reports what happens itself, and only to those who want to hear it.
  */
 export class CommandPolicy extends RetryPolicy {
+  /** Whether anybody wants to hear how commands go that go well. */
+  observed = false;
   private readonly listening = new Map<PolicyEventType, number>();
 
   override on<T extends PolicyEventType>(type: T, listener: PolicyListener<T>): () => void {
@@ -25,5 +27,6 @@ export class CommandPolicy extends RetryPolicy {
 
   private count(type: PolicyEventType, by: number): void {
     this.listening.set(type, (this.listening.get(type) ?? 0) + by);
+    this.observed = this.heard('attempt') || this.heard('success');
   }
 }

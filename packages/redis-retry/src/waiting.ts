@@ -44,8 +44,8 @@ export class Waiting {
     else this.arm(Math.min(operation.waitUntil, operation.deadline));
   }
 
-  /** A command is about to be written. */
-  sending(command: Command): void {
+  /** A command has been written. */
+  sent(command: Command): void {
     const { attemptTimeoutMs } = this.guard.policy.settings;
     const operation = operationOf(command, this.guard.settings.waitMs);
     if (operation.waitUntil === Infinity && attemptTimeoutMs === Infinity) return;
