@@ -48,7 +48,7 @@ export default defineConfig({
           name: 'redis-ioredis-5',
           include: suitesOf('redis'),
           exclude: [
-            '**/suites/redis/{ecosystem-*,sentinel,cluster*,crash-loop,ioredis-own-tests}.test.ts',
+            '**/suites/redis/{ecosystem-*,sentinel,cluster,crash-loop,ioredis-own-tests}.test.ts',
           ],
         },
       },

@@ -11,7 +11,7 @@ export {
 } from './postgres-server.js';
 export { startStandby } from './postgres-standby.js';
 export { NativeRedis, type RedisOptions, startRedis } from './redis.js';
-export { RedisCluster, startRedisCluster } from './redis-cluster.js';
+export { RedisCluster, type RedisClusterOptions, startRedisCluster } from './redis-cluster.js';
 export { RedisSentinels, type SentinelOptions, startSentinels } from './redis-sentinel.js';
 export {
   type RedisConnection,

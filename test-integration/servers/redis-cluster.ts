@@ -5,11 +5,24 @@ import { waitFor } from './wait.js';
 
 const SLOTS = 16_384;
 
+/** What `startRedisCluster` may be told. */
+export interface RedisClusterOptions {
+  /** Default 3. */
+  masters?: number;
+  /** Ports that the nodes announce in place of their own, one a node: those of proxies in front of them. */
+  announce?: readonly number[];
+}
+
 /** A Redis Cluster of masters without replicas, the slots spread evenly. Some 2 s. */
-export async function startRedisCluster(masters = 3): Promise<RedisCluster> {
+export async function startRedisCluster(options: RedisClusterOptions = {}): Promise<RedisCluster> {
+  const { masters = 3, announce = [] } = options;
   const cluster = new RedisCluster();
   try {
-    for (let n = 0; n < masters; n++) cluster.nodes.push(await startNode());
+    for (let n = 0; n < masters; n++) {
+      const node = await startNode(announce[n]);
+      cluster.nodes.push(node);
+      cluster.announced.push(announce[n] ?? node.port);
+    }
     await cluster.join();
     return cluster;
   } catch (error) {
@@ -18,7 +31,7 @@ export async function startRedisCluster(masters = 3): Promise<RedisCluster> {
   }
 }
 
-async function startNode(): Promise<NativeRedis> {
+async function startNode(announce: number | undefined): Promise<NativeRedis> {
   const modern = (findRedis()[0]?.major ?? 0) >= 7;
   return startRedis({
     settings: {
@@ -27,6 +40,7 @@ async function startNode(): Promise<NativeRedis> {
       'cluster-config-file': 'nodes.conf',
       // else it is port + 10 000
       ...(modern && { 'cluster-port': await freePort() }),
+      ...(announce !== undefined && { 'cluster-announce-port': announce }),
     },
   });
 }
@@ -34,10 +48,12 @@ async function startNode(): Promise<NativeRedis> {
 /** What `startRedisCluster` made. */
 export class RedisCluster implements AsyncDisposable {
   readonly nodes: NativeRedis[] = [];
+  /** Under which port each node is known. */
+  readonly announced: number[] = [];
 
   /** What `new Cluster(…)` takes. */
   get addresses(): { host: string; port: number }[] {
-    return this.nodes.map(({ host, port }) => ({ host, port }));
+    return this.announced.map((port) => ({ host: '127.0.0.1', port }));
   }
 
   /** Hands out the slots and makes the nodes meet. */
@@ -85,7 +101,7 @@ export class RedisCluster implements AsyncDisposable {
       [string, number],
     ][];
     const port = ranges.find(([from, to]) => from <= slot && slot <= to)?.[2][1];
-    const owner = this.nodes.find((node) => node.port === port);
+    const owner = this.nodes[this.announced.indexOf(port ?? 0)];
     if (!owner) throw new Error(`No node serves slot ${slot}.`);
     return owner;
   }
