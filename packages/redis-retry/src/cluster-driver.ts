@@ -14,8 +14,10 @@ export interface ClusterInternals {
   setStatus(status: string): void;
   refreshSlotsCache(callback?: (error?: Error | null) => void): void;
   delayUntilReady(callback: (error?: Error) => void): void;
+  invokeReadyDelayedCallbacks(error?: Error): void;
   handleError(error: Error, ttl: object, handlers: ClusterHandlers): void;
   disconnect(reconnect?: boolean): void;
+  quit(callback?: (error: null, reply: 'OK') => void): Promise<unknown>;
   flushQueue(error: Error): void;
   connect(): Promise<void>;
 }

@@ -49,6 +49,8 @@ export class ClusterGuard {
   readonly policy: CommandPolicy;
   readonly outage: Outage;
   closed = false;
+  /** `quit()` was called: what is on its way may end, and nothing more is sent. */
+  quitting = false;
   /** Why the latest connection to a node failed. */
   nodeError: Error | undefined;
   private readonly tokens = new Tokens();
@@ -98,7 +100,7 @@ export class ClusterGuard {
     command[STARTED] = Math.trunc(now);
     budget?.deposit(now);
     if (policy.observed) observe(policy, command);
-    if (this.closed || client.status === 'end') {
+    if (this.closed || this.quitting || client.status === 'end') {
       this.end(command, connectionClosed(), 'closed', 'acquire');
       return false;
     }
@@ -284,6 +286,12 @@ export class ClusterGuard {
     surface(this.policy, this, command, error, failure, reason);
   }
 
+  /** A Cluster that had ended is connected again. */
+  reopened(): void {
+    this.closed = false;
+    this.quitting = false;
+  }
+
   /** A pipeline waits for the map of slots. */
   untilReady(callback: (error?: Error) => void): void {
     const { clock } = this.policy.settings;
@@ -304,6 +312,7 @@ export class ClusterGuard {
   close(): void {
     this.closed = true;
     this.outage.forget();
+    this.client.invokeReadyDelayedCallbacks(connectionClosed());
     const waiting = [...this.timers.keys()];
     const { offlineQueue } = this.client;
     for (let item = offlineQueue.shift(); item; item = offlineQueue.shift()) {

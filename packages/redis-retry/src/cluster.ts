@@ -130,13 +130,24 @@ const hooks = {
     if (!reconnect && waits) this.setStatus('end');
   },
 
+  /** Waits for what is on its way, but for no Cluster that cannot be reached. */
+  quit(this: Guarded, callback?: (error: null, reply: 'OK') => void): Promise<unknown> {
+    if (this.status === 'ready') {
+      this[GUARD].quitting = true;
+      return driverCluster.quit.call(this, callback);
+    }
+    this.disconnect();
+    callback?.(null, 'OK');
+    return Promise.resolve('OK');
+  },
+
   setStatus(this: Guarded, status: string): void {
     const guard = this[GUARD] as ClusterGuard | undefined;
     if (guard !== undefined) {
       if (status === 'ready') guard.outage.ready();
       else if (status === 'close' && !guard.closed && !this.manuallyClosing) {
         guard.outage.failed(guard.nodeError);
-      } else if (status === 'connecting' && this.status === 'end') guard.closed = false;
+      } else if (status === 'connecting' && this.status === 'end') guard.reopened();
     }
     driverCluster.setStatus.call(this, status);
   },

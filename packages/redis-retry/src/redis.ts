@@ -131,6 +131,7 @@ export interface ScriptDefinition {
 }
 
 const LOADING_CHECK_MS = 250;
+const SENTINEL_TIMEOUT_MS = 1000;
 
 function guardOf(client: Redis) {
   return (client as unknown as Guarded)[GUARD];
@@ -158,6 +159,10 @@ function parseOptions(this: RedisInternals, ...args: unknown[]): void {
     commandTimeout: this.options['commandTimeout'] as number | undefined,
     autoResendUnfulfilledCommands: this.options['autoResendUnfulfilledCommands'] as boolean,
   });
+  // A Sentinel that takes connections and says nothing must not keep the others from being asked.
+  if ('sentinels' in given && !('sentinelCommandTimeout' in given)) {
+    this.options['sentinelCommandTimeout'] = SENTINEL_TIMEOUT_MS;
+  }
   // A load is asked about often, for the answer is what everybody waits for.
   if (!('maxLoadingRetryTime' in given)) this.options['maxLoadingRetryTime'] = LOADING_CHECK_MS;
   guard(this, driverRedis, settings, explicit('retryStrategy'));
