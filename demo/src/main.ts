@@ -4,7 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { audit } from './audit.js';
 import { findCanary } from './canary.js';
-import type { Drill, Outcome, Run } from './drill.js';
+import { type Drill, NoServerError, type Outcome, type Run } from './drill.js';
 import { Live } from './live.js';
 import { type Options, parseOptions, UsageError, usage } from './options.js';
 import { Recorder } from './output.js';
@@ -29,10 +29,10 @@ try {
   if (options.help) console.log(usage(systems));
   else await main(options);
 } catch (error) {
-  const wrongUse = error instanceof UsageError;
-  console.error(wrongUse ? `${error.message}\n\n${usage(systems)}` : error);
+  if (error instanceof UsageError) console.error(`${error.message}\n\n${usage(systems)}`);
+  else console.error(error instanceof NoServerError ? error.message : error);
   // workers may still be at it, and their server is gone
-  process.exit(2);
+  process.exit(error instanceof NoServerError ? 3 : 2);
 }
 // what never settled must not keep the process
 setTimeout(() => process.exit(), LINGER_MS).unref();

@@ -24,7 +24,7 @@ export function usage(systems: readonly string[]): string {
   --seconds N  length of the drill, ${SECONDS.least} to ${SECONDS.most}; default ${SECONDS.usual}
   --json       print the result as JSON, progress goes to stderr
 
-Exit code: 0 ours held, 1 it did not, 2 the run proves nothing.`;
+Exit code: 0 ours held, 1 it did not, 2 the run proves nothing, 3 there is no server to run it on.`;
 }
 
 /** @throws UsageError */

@@ -21,6 +21,7 @@ export {
   unknownOption,
   wholeNumber,
 } from './options-check.js';
+export { type ConnectorEnvironment, connectorOptionsFromEnv } from './options-env.js';
 export { Reconnect, type ReconnectOptions } from './reconnect.js';
 export { redact } from './redact.js';
 export { onAbort } from './signal-hub.js';

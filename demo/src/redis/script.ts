@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RedisServer } from '@outlast/test-integration/servers';
+import { outage, randomCuts, type Stage, wiresCut } from '../script.js';
+import { QUOTAS } from './kinds.js';
+
+/** How long the script is when nothing is stretched, s. */
+const LENGTH = 50;
+/** So that a command that was hit is rarely hit again; it has four attempts. */
+const STRIKE_EVERY_MS = 250;
+const DOWN_MS = 1_500;
+
+/** Plays the faults; `seconds` stretches what lies between them, and the storms. */
+export async function playScript(
+  server: RedisServer,
+  stage: Stage,
+  seconds: number,
+): Promise<void> {
+  const { chronicle } = stage;
+  const stretch = seconds / LENGTH;
+  const at = (second: number): Promise<void> => chronicle.until(second * stretch * 1_000);
+  const killed = (): Promise<void> =>
+    outage(stage, 'kill -9', async () => {
+      await server.kill9();
+      await server.start();
+    });
+
+  await at(3);
+  await outage(stage, 'restart', () => server.restart());
+  await at(6);
+  await randomCuts(stage, 20 * stretch * 1_000, STRIKE_EVERY_MS);
+  await at(21);
+  await killed();
+  await at(25);
+  await outage(stage, 'server down', async () => {
+    await server.stop();
+    await sleep(DOWN_MS);
+    await server.start();
+  });
+  await at(29);
+  // a machine that is busy gets more time for it
+  const more = (): boolean => !stage.strikes.enough(QUOTAS);
+  await randomCuts(stage, 42 * stretch * 1_000, STRIKE_EVERY_MS, more);
+  await at(43);
+  await killed();
+  for (const second of [46, 46.7, 47.4, 48.1]) {
+    await at(second);
+    await wiresCut(stage);
+  }
+  await at(LENGTH);
+}
