@@ -69,7 +69,8 @@ export class StoreLink implements BreakerLink {
   }
 
   before(due: boolean): Promise<void> | undefined {
-    if (this.loading !== undefined) return this.loading;
+    // What was loaded may be open with its time run out: then leave to probe is asked for, as ever.
+    if (this.loading !== undefined) return this.loading.then(() => this.breaker.wait());
     if (!due || this.store.claimProbe === undefined || this.mayProbe()) return undefined;
     this.claiming ??= this.claimInTime();
     return this.claiming;

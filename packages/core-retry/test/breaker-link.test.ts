@@ -335,7 +335,7 @@ describe('saving', () => {
     await turn();
     const next = registryOn(clock, store, { successThreshold: 2 });
     const breaker = next.registry.get('pg', 'query');
-    await breaker.wait();
+    await turn();
     expect(breaker.state).toBe('half-open');
   });
 });

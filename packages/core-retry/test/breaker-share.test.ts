@@ -193,6 +193,20 @@ describe('two processes on one store', () => {
     expect(claims(store)).toBe(1);
   });
 
+  it('a process that starts when the time is over asks before it probes, like any other', async () => {
+    const { clock, store, one } = await outage();
+    await clock.advance(60_000);
+    const policy = new RetryPolicy({ clock, breaker: one.breaker });
+    void settled(policy.execute(hanging().work));
+    await turn();
+    const late = start(clock, store);
+    const refused = { code: 'OUTLAST_CIRCUIT_OPEN', retryAfterMs: 1000 };
+    const inPolicy = new RetryPolicy({ clock, breaker: late.breaker }).execute(works);
+    const ends = [rejection(late.breaker.execute(works)), rejection(inPolicy)];
+    expect(await Promise.all(ends)).toMatchObject([refused, refused]);
+    expect(claims(store)).toBe(2);
+  });
+
   it('a store that grants no probes leaves them to each process', async () => {
     const clock = new ManualClock();
     const whole = new MemoryStore(clock);

@@ -10,24 +10,11 @@ import {
   RetryPolicy,
   retryInfo,
 } from '@outlast/core-retry';
-import { failTimes, ManualClock } from '@outlast/core-retry/testing';
+import { failTimes } from '@outlast/core-retry/testing';
 import { describe, expect, it, vi } from 'vitest';
+import { guarded, reset } from './guarded.js';
 import { coded, hanging, RESET, rejection, settled } from './helpers.js';
 
-/** A policy with a breaker of its own, both on one clock that stands still, without jitter. */
-function guarded(breaking: CircuitBreakerOptions = {}, options: RetryOptions = {}) {
-  const clock = new ManualClock();
-  const breaker = new CircuitBreaker({ clock, jitter: false, name: 'pg', ...breaking });
-  const policy = new RetryPolicy({ clock, jitter: false, breaker, ...options });
-  /** Runs one operation to its end; `errors` are what its attempts throw in turn. */
-  const run = (errors: number | readonly unknown[], call = {}) => {
-    const work = failTimes(errors, 'value');
-    return clock.runUntilSettled(settled(policy.execute(work, call)));
-  };
-  return { clock, breaker, policy, run };
-}
-
-const reset = (n = 3): readonly Error[] => Array.from({ length: n }, () => coded(RESET));
 const PERMANENT = Object.assign(new Error('refused'), { code: 'EACCES' });
 
 describe('votes', () => {
@@ -437,74 +424,5 @@ describe('open', () => {
     expect(Object.keys(retryInfo(error) ?? {})).not.toContain('retryAfterMs');
     isolation.dispose();
     expect(await policy.execute(failTimes(0, 'v'))).toBe('v');
-  });
-});
-
-describe('listening', () => {
-  it("policy.on('breaker') and on('store') hear the breaker, until they stop", async () => {
-    const { policy, breaker, run } = guarded({ failureThreshold: 1 });
-    const seen: unknown[] = [];
-    const offs = [
-      policy.on('breaker', ({ operation, from, to }) => seen.push([operation, from, to])),
-      policy.on('store', ({ action }) => seen.push(action)),
-    ];
-    await run(reset());
-    breaker.reportStore('load', new Error('down'));
-    expect(seen).toEqual([['pg', 'closed', 'open'], 'load']);
-    for (const off of offs) off();
-    breaker.reset();
-    breaker.reportStore('load', new Error('down'));
-    expect(seen).toHaveLength(2);
-  });
-
-  it('a breaker that two policies share tells each of them once', async () => {
-    const { policy, breaker, clock, run } = guarded({ failureThreshold: 1 });
-    const other = new RetryPolicy({ breaker, clock });
-    const heard = [vi.fn(), vi.fn()];
-    policy.on('breaker', heard[0] as () => void);
-    other.on('breaker', heard[1] as () => void);
-    await run(reset());
-    expect(heard.map((fn) => fn.mock.calls.length)).toEqual([1, 1]);
-  });
-
-  it('without a breaker nothing is heard, and nothing is wrong', () => {
-    const listener = vi.fn();
-    const off = new RetryPolicy().on('breaker', listener);
-    off();
-    expect(listener).not.toHaveBeenCalled();
-  });
-
-  it('a logger hears of the breaker once, however many policies share the two', async () => {
-    const lines: string[] = [];
-    const note = (line: string) => lines.push(line);
-    const logger = { debug: note, info: note, warn: note, error: note };
-    const { breaker, clock } = guarded({ failureThreshold: 1 });
-    for (let i = 0; i < 3; i++) new RetryPolicy({ breaker, clock, logger });
-    breaker.acquire().failure(coded(RESET));
-    breaker.reportStore('save', new Error('disk full'));
-    expect(lines).toEqual([
-      'Circuit breaker opened for pg: 1 consecutive failures',
-      'Breaker store failed to save for pg, going on without it',
-    ]);
-  });
-
-  it('a refusal is logged as it is told', async () => {
-    const lines: unknown[] = [];
-    const logger = {
-      debug: (line: string, fields: object) => lines.push([line, fields]),
-      info: vi.fn(),
-      warn: vi.fn(),
-      error: vi.fn(),
-    };
-    const { breaker, policy } = guarded({ failureThreshold: 1 }, { logger, operation: 'read' });
-    breaker.acquire().failure(coded(RESET));
-    await rejection(policy.execute(failTimes(0, 'v')));
-    expect(lines).toMatchObject([
-      [
-        'Circuit breaker is open, no further attempt for read',
-        { operation: 'read', attempts: 0, reason: 'circuit-open' },
-      ],
-    ]);
-    expect(logger.error).not.toHaveBeenCalled();
   });
 });
