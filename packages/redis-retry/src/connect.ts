@@ -3,6 +3,7 @@ import type { RetryPolicy } from '@outlast/core-retry';
 const FIRST_DELAY_MS = 50;
 const EAGER_MAX_DELAY_MS = 200;
 const EAGER_FOR_MS = 30_000;
+const REFUSED_MAX_DELAY_MS = 2000;
 const SPREAD = 0.25;
 // A connection that stood for so long was no part of a crash loop.
 const STABLE_MS = 1000;
@@ -17,6 +18,7 @@ export class Outage {
   private readonly policy: RetryPolicy;
   private down: { readonly since: number; error: Error | undefined } | undefined;
   private dials = 0;
+  private refusals = 0;
   private loopSince = 0;
   private readyAt = -Infinity;
 
@@ -63,8 +65,12 @@ export class Outage {
     this.down = undefined;
   }
 
-  /** Milliseconds until the next dial. */
-  nextDelay(): number {
+  /**
+   * Milliseconds until the next dial.
+   *
+   * @param refused the server is there and says no (a wrong password): it is not asked five times a second
+   */
+  nextDelay(refused = false): number {
     const { clock, baseDelayMs, random } = this.policy.settings;
     const now = clock.now();
     if (now - this.readyAt > STABLE_MS && this.readyAt >= this.loopSince) {
@@ -73,6 +79,11 @@ export class Outage {
     }
     const eager = now - this.loopSince < EAGER_FOR_MS;
     const cap = Math.max(10, eager ? Math.min(baseDelayMs, EAGER_MAX_DELAY_MS) : baseDelayMs);
+    if (refused) {
+      this.refusals += 1;
+      return Math.min(baseDelayMs * 2 ** Math.min(this.refusals - 1, 10), REFUSED_MAX_DELAY_MS);
+    }
+    this.refusals = 0;
     const raw = Math.min(FIRST_DELAY_MS * 2 ** Math.min(this.dials, 30), cap);
     this.dials += 1;
     return Math.min(raw * (1 - SPREAD + 2 * SPREAD * random()), cap);

@@ -248,6 +248,12 @@ export class Guard {
     return !transient && category === 'auth';
   }
 
+  /** Whether the latest dial failed in a way that does not pass by itself. */
+  get refusedForGood(): boolean {
+    const { error } = this.outage;
+    return error !== undefined && this.mustEnd(error);
+  }
+
   /** Ends a command that was never sent, or of which nobody knows. */
   end(command: Command, error: Error, reason: Reason, phase: 'acquire' | 'sent'): void {
     const { category, transient, outcome } = this.policy.settings.classify(error, phase);

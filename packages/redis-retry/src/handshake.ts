@@ -102,7 +102,9 @@ export class Handshake {
       const command = offlineQueue.peekAt(i)?.command;
       if (command !== undefined && isKind(command, 'quit')) return null;
     }
-    return strategy === undefined ? outage.nextDelay() : strategy.call(client.options, times);
+    return strategy === undefined
+      ? outage.nextDelay(this.guard.refusedForGood)
+      : strategy.call(client.options, times);
   }
 
   /** Leaves a server that is no master any more, once a connection; what is on its way is answered first. */

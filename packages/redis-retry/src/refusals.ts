@@ -30,7 +30,11 @@ export function refused(guard: Guard, error: Error, item: QueueItem): void {
   const failure = guard.judge(error, command);
   const operation = operationOf(command, guard.settings.waitMs);
   operation.failed(error, failure);
-  if (/^READONLY /.test(error.message) && failure.transient) guard.handshake.leave();
+  if (/^READONLY /.test(error.message) && failure.transient) {
+    // Why the connection ends, for those who hear of it.
+    guard.socketError = error;
+    guard.handshake.leave();
+  }
   const again =
     !inTransaction(command) &&
     (failure.transient || asked === 2) &&

@@ -61,3 +61,11 @@ describe('an outage', () => {
     expect(told).toEqual(['down']);
   });
 });
+
+describe('a server that says no', () => {
+  it('is asked less and less often', () => {
+    const { it } = outage();
+    expect([1, 2, 3, 4].map(() => it.nextDelay(true))).toEqual([500, 1000, 2000, 2000]);
+    expect(it.nextDelay()).toBe(50);
+  });
+});
