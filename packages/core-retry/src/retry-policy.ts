@@ -114,6 +114,18 @@ export class RetryPolicy {
     return this.state.emitter.on(type, listener);
   }
 
+  /** Whether anybody is told of events of this type: a connector need not make those that nobody hears. */
+  hears(type: PolicyEventType): boolean {
+    if (this.state.emitter.has(type)) return true;
+    // A logger has nothing to say of attempts, and of successes only where they took more than one.
+    return this.settings.log !== undefined && type !== 'attempt';
+  }
+
+  /** Whether anybody wants to hear of a call that succeeds at once. */
+  get watched(): boolean {
+    return this.state.emitter.watched;
+  }
+
   /** Reports an event of a connector's own (`down`, `up`) to the policy's listeners. */
   emit(event: PolicyEvent): void {
     this.state.emitter.emit(event);

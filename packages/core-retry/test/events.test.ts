@@ -202,3 +202,21 @@ describe('events', () => {
     expect(delays).toEqual([1000, 2000]);
   });
 });
+
+describe('who is told', () => {
+  it('a connector can ask, and a logger counts as one who hears, but not of every call', () => {
+    const silent = new RetryPolicy();
+    expect(EVENT_TYPES.filter((type) => silent.hears(type))).toEqual([]);
+    expect(silent.watched).toBe(false);
+    const off = silent.on('retry', () => {});
+    expect(EVENT_TYPES.filter((type) => silent.hears(type))).toEqual(['retry']);
+    expect(silent.watched).toBe(false);
+    off();
+    expect(silent.hears('retry')).toBe(false);
+    silent.on('success', () => {});
+    expect([silent.hears('success'), silent.watched]).toEqual([true, true]);
+    const logged = new RetryPolicy({ logger: console });
+    expect(EVENT_TYPES.filter((type) => !logged.hears(type))).toEqual(['attempt']);
+    expect(logged.watched).toBe(false);
+  });
+});

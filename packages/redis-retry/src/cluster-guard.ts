@@ -1,4 +1,5 @@
-import type { Failure, Reason, Timer } from '@outlast/core-retry';
+import type { Failure, Reason, RetryPolicy, Timer } from '@outlast/core-retry';
+import { refusedByBreaker } from './breaker.js';
 import type { ClusterInternals } from './cluster-driver.js';
 import { ClusterLimits } from './cluster-limits.js';
 import { LOST, watchNode } from './cluster-node.js';
@@ -16,7 +17,6 @@ import {
   surface,
 } from './operation.js';
 import type { ClientSettings } from './options.js';
-import type { CommandPolicy } from './policy.js';
 import { isWaitedFor } from './replies.js';
 import { Tokens } from './resolve.js';
 import { inTransaction, isKind } from './transactions.js';
@@ -46,7 +46,7 @@ export class ClusterGuard {
   readonly client: ClusterInternals;
   readonly base: Base;
   readonly settings: ClientSettings;
-  readonly policy: CommandPolicy;
+  readonly policy: RetryPolicy;
   readonly outage: Outage;
   closed = false;
   /** `quit()` was called: what is on its way may end, and nothing more is sent. */
@@ -99,13 +99,18 @@ export class ClusterGuard {
     const now = clock.now();
     command[STARTED] = Math.trunc(now);
     budget?.deposit(now);
-    if (policy.observed) observe(policy, command);
+    if (policy.watched) observe(policy, command);
     if (this.closed || this.quitting || client.status === 'end') {
       this.end(command, connectionClosed(), 'closed', 'acquire');
       return false;
     }
     if (client.offlineQueue.length >= settings.maxQueued && client.status !== 'ready') {
       this.end(command, new QueueFullError(settings.maxQueued), 'exhausted', 'acquire');
+      return false;
+    }
+    const refusal = refusedByBreaker(policy, command);
+    if (refusal !== undefined) {
+      this.end(command, refusal, 'circuit-open', 'acquire');
       return false;
     }
     const narrowed = command[NARROWED];

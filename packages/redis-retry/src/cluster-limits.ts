@@ -1,9 +1,13 @@
-import { DeadlineExceededError, type Failure, type Reason } from '@outlast/core-retry';
+import {
+  DeadlineExceededError,
+  type Failure,
+  type Reason,
+  type RetryPolicy,
+} from '@outlast/core-retry';
 import type { ClusterInternals } from './cluster-driver.js';
 import type { Command } from './driver.js';
 import { commandTimedOut } from './errors.js';
 import { type Operation, operationOf } from './operation.js';
-import type { CommandPolicy } from './policy.js';
 
 /** How a command is ended from here. */
 export interface Ends {
@@ -17,10 +21,10 @@ export interface Ends {
 /** Patience, deadlines and signals of the commands of a Cluster. */
 export class ClusterLimits {
   private readonly client: ClusterInternals;
-  private readonly policy: CommandPolicy;
+  private readonly policy: RetryPolicy;
   private readonly ends: Ends;
 
-  constructor(client: ClusterInternals, policy: CommandPolicy, ends: Ends) {
+  constructor(client: ClusterInternals, policy: RetryPolicy, ends: Ends) {
     this.client = client;
     this.policy = policy;
     this.ends = ends;

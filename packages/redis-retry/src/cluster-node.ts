@@ -1,8 +1,7 @@
-import type { Timer } from '@outlast/core-retry';
+import type { RetryPolicy, Timer } from '@outlast/core-retry';
 import type { Command, FlushOptions, QueueItem, RedisInternals } from './driver.js';
 import { connectionClosed, connectTimedOut } from './errors.js';
 import { STARTED } from './operation.js';
-import type { CommandPolicy } from './policy.js';
 import { hideSecrets } from './secrets.js';
 
 /** Of a command that a node has given back: whether it had been written to the node's connection. */
@@ -24,7 +23,7 @@ const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
  */
 export function watchNode(
   node: RedisInternals,
-  policy: CommandPolicy,
+  policy: RetryPolicy,
   onError: (error: Error) => void,
 ): void {
   const { setStatus, handleReconnection, silentEmit } = node;

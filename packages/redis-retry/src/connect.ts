@@ -56,6 +56,8 @@ export class Outage {
     if (down === undefined) return 0;
     this.down = undefined;
     const downMs = this.readyAt - down.since;
+    // What has just been reached need not be waited for any longer.
+    this.policy.settings.breaker?.probeNow();
     this.policy.emit({ type: 'up', operation: 'redis', at: clock.wallNow(), downMs });
     return downMs;
   }

@@ -1,4 +1,5 @@
-import type { Failure, Reason } from '@outlast/core-retry';
+import type { Failure, Reason, RetryPolicy } from '@outlast/core-retry';
+import { refusedByBreaker } from './breaker.js';
 import { Outage } from './connect.js';
 import {
   type Command,
@@ -15,7 +16,6 @@ import { settleLost } from './loss.js';
 import { NARROWED, watchSignal } from './narrow.js';
 import { OPERATION, observe, operationOf, STARTED, surface } from './operation.js';
 import type { ClientSettings } from './options.js';
-import type { CommandPolicy } from './policy.js';
 import { resend } from './refusals.js';
 import { Tokens } from './resolve.js';
 import { REFUSED, Transactions } from './transactions.js';
@@ -67,7 +67,7 @@ export class Guard {
   readonly client: RedisInternals;
   readonly base: Base;
   readonly settings: ClientSettings;
-  readonly policy: CommandPolicy;
+  readonly policy: RetryPolicy;
   readonly outage: Outage;
   readonly transactions: Transactions = new Transactions();
   readonly tokens: Tokens = new Tokens();
@@ -141,7 +141,7 @@ export class Guard {
     const now = clock.now();
     command[STARTED] = Math.trunc(now);
     budget?.deposit(now);
-    if (policy.observed) observe(policy, command);
+    if (policy.watched) observe(policy, command);
     const narrowed = command[NARROWED];
     if (this.bounded || narrowed !== undefined) this.waiting.bound(command, now);
     if (narrowed?.signal !== undefined) {
@@ -160,6 +160,13 @@ export class Guard {
     if (this.client.options['enableOfflineQueue'] === false && isDown(this.client.status)) {
       this.end(command, notWriteable(), 'exhausted', 'acquire');
       return false;
+    }
+    if (this.transactions.idle && (kind === '' || kind === 'set')) {
+      const refusal = refusedByBreaker(policy, command);
+      if (refusal !== undefined) {
+        this.end(command, refusal, 'circuit-open', 'acquire');
+        return false;
+      }
     }
     if (kind === '' && this.transactions.idle) return true;
     if (kind === 'set') this.tokens.issued(command);

@@ -1,8 +1,7 @@
-import type { Timer } from '@outlast/core-retry';
+import type { RetryPolicy, Timer } from '@outlast/core-retry';
 import { isReadOnly } from './commands.js';
 import type { Command, QueueItem } from './driver.js';
 import { OPERATION } from './operation.js';
-import type { CommandPolicy } from './policy.js';
 
 interface Entry {
   readonly item: QueueItem;
@@ -17,11 +16,11 @@ interface Entry {
  * instead of undoing it.
  */
 export class Held {
-  private readonly policy: CommandPolicy;
+  private readonly policy: RetryPolicy;
   private readonly resend: (item: QueueItem) => void;
   private readonly entries = new Set<Entry>();
 
-  constructor(policy: CommandPolicy, resend: (item: QueueItem) => void) {
+  constructor(policy: RetryPolicy, resend: (item: QueueItem) => void) {
     this.policy = policy;
     this.resend = resend;
   }

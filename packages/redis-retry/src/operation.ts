@@ -4,10 +4,10 @@ import {
   type Failure,
   type Reason,
   type RetryInfo,
+  type RetryPolicy,
 } from '@outlast/core-retry';
 import { mark } from '@outlast/core-retry/connector';
 import type { Command } from './driver.js';
-import type { CommandPolicy } from './policy.js';
 
 const KEPT_FAILURES = 8;
 const KEPT_DELAYS = 100;
@@ -96,7 +96,7 @@ export function operationOf(command: Command, patienceMs: number): Operation {
  * @param owner whose mark it is, so that a policy around the client knows it from its own
  */
 export function surface(
-  policy: CommandPolicy,
+  policy: RetryPolicy,
   owner: object,
   command: Command,
   error: Error,
@@ -120,13 +120,13 @@ export function surface(
     failures: Object.freeze(operation.failures.slice(-KEPT_FAILURES)),
   });
   const surfacing = mark(error, info, owner, operation) as Error;
-  if (policy.heard('exhausted') || policy.heard('outcomeUnknown')) {
+  if (policy.hears('exhausted') || policy.hears('outcomeUnknown')) {
     if (reason !== 'closed' && reason !== 'cancelled') report(policy, info, failure, surfacing);
   }
   command.reject(surfacing);
 }
 
-function report(policy: CommandPolicy, info: RetryInfo, failure: Failure, error: Error): void {
+function report(policy: RetryPolicy, info: RetryInfo, failure: Failure, error: Error): void {
   const { operation, attempts, elapsedMs, reason, failures } = info;
   const base = { operation, at: policy.settings.clock.wallNow(), attempts };
   policy.emit({ type: 'exhausted', ...base, elapsedMs, reason, failure, error, failures });
@@ -135,14 +135,14 @@ function report(policy: CommandPolicy, info: RetryInfo, failure: Failure, error:
 
 /** Tells those who listen that another attempt will follow. */
 export function announceRetry(
-  policy: CommandPolicy,
+  policy: RetryPolicy,
   operation: Operation,
   error: unknown,
   failure: Failure,
   delayMs: number,
 ): void {
   const { settings } = policy;
-  if (settings.onRetry === undefined && !policy.heard('retry')) return;
+  if (settings.onRetry === undefined && !policy.hears('retry')) return;
   const event = Object.freeze({
     type: 'retry' as const,
     operation: operation.name,
@@ -154,6 +154,10 @@ export function announceRetry(
     error,
   });
   policy.emit(event);
+  // A logger hears of successes, but only of those that took a retry; a listener has been told to wait.
+  if (operation.attempts === 1 && !policy.watched && policy.hears('success')) {
+    tellSuccess(policy, operation.command);
+  }
   try {
     settings.onRetry?.(event);
   } catch {
@@ -162,13 +166,18 @@ export function announceRetry(
 }
 
 /** Tells those who listen how a command goes that goes well. */
-export function observe(policy: CommandPolicy, command: Command): void {
+export function observe(policy: RetryPolicy, command: Command): void {
   const { clock, maxAttempts } = policy.settings;
   const operation = `redis.${command.name.toLowerCase()}`;
-  if (policy.heard('attempt')) {
+  if (policy.hears('attempt')) {
     policy.emit({ type: 'attempt', operation, at: clock.wallNow(), attempt: 1, maxAttempts });
   }
-  if (!policy.heard('success')) return;
+  if (policy.hears('success')) tellSuccess(policy, command);
+}
+
+function tellSuccess(policy: RetryPolicy, command: Command): void {
+  const { clock, maxAttempts } = policy.settings;
+  const operation = `redis.${command.name.toLowerCase()}`;
   command.promise.then(
     () => {
       const elapsedMs = clock.now() - (command[STARTED] ?? clock.now());
@@ -192,7 +201,7 @@ export function reasonOf(failure: Failure): Reason {
 }
 
 /** Milliseconds before the next attempt: what the policy's own `delayMs` says, else the backoff. */
-export function retryDelay(policy: CommandPolicy, operation: Operation, failure: Failure): number {
+export function retryDelay(policy: RetryPolicy, operation: Operation, failure: Failure): number {
   const { settings } = policy;
   const number = operation.attempts;
   let own: number | undefined;

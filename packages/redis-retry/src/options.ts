@@ -1,4 +1,4 @@
-import { OptionError, type RetryPolicy } from '@outlast/core-retry';
+import { OptionError, RetryPolicy } from '@outlast/core-retry';
 import {
   type ConnectorDefaults,
   type ConnectorRetryOptions,
@@ -12,7 +12,6 @@ import {
 } from '@outlast/core-retry/connector';
 import type { ClusterOptions, RedisOptions } from 'ioredis';
 import { classifyRedis } from './classify.js';
-import { CommandPolicy } from './policy.js';
 import { type IdempotentCommand, idempotentCommands, type VerdictOptions } from './verdict.js';
 
 const ENV_PREFIXES: readonly string[] = ['REDIS_RETRY'];
@@ -55,7 +54,7 @@ export interface RetryClusterOptions extends ClusterOptions {
 
 /** What a client needs to know of its options. */
 export interface ClientSettings {
-  readonly policy: CommandPolicy;
+  readonly policy: RetryPolicy;
   /** How long a command waits while Redis cannot be reached. */
   readonly waitMs: number;
   readonly maxQueued: number;
@@ -113,11 +112,11 @@ export function redisRetry(options?: ConnectorRetryOptions): RetryPolicy {
 }
 
 function makePolicy(options: ConnectorRetryOptions | undefined): {
-  readonly policy: CommandPolicy;
+  readonly policy: RetryPolicy;
   readonly waitMs: number;
 } {
   const { retry, waitMs } = connectorOptions(options, ENV_PREFIXES, DEFAULTS);
-  const policy = new CommandPolicy({
+  const policy = new RetryPolicy({
     classify: classifyRedis,
     // The first retry after a lost connection is paced by the reconnect.
     delayMs: ({ category }, { number }) => (category === 'network' && number === 1 ? 0 : undefined),

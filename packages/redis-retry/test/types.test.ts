@@ -1,7 +1,7 @@
+import type { BreakerStore } from '@outlast/core-retry';
 import type { Cluster as DriverCluster, Redis as DriverRedis } from 'ioredis';
 import { describe, expectTypeOf, it } from 'vitest';
 import drop, {
-  type BreakerStore,
   Cluster,
   type Gap,
   type Health,
