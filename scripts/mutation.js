@@ -56,13 +56,10 @@ const names = Object.keys(files).sort();
 const total = { killed: 0, timedOut: 0, survived: 0, uncovered: 0 };
 for (const name of names) for (const key in total) total[key] += files[name][key];
 
-const line = (object) =>
-  `{ ${JSON.stringify(object)
-    .slice(1, -1)
-    .replaceAll(/([:,])/g, '$1 ')} }`;
-const lines = names.map((name) => `    "${name}": ${line(files[name])}`);
-writeFileSync(
-  scoreFile,
-  `{\n  "stryker": "${STRYKER}",\n  "total": ${line(scoreOf(total))},\n  "files": {\n${lines.join(',\n')}\n  }\n}\n`,
-);
-console.log(readFileSync(scoreFile, 'utf8'));
+const score = {
+  stryker: STRYKER,
+  total: scoreOf(total),
+  files: Object.fromEntries(names.map((name) => [name, files[name]])),
+};
+writeFileSync(scoreFile, `${JSON.stringify(score, undefined, 2)}\n`);
+console.table(score.files);
