@@ -26,17 +26,19 @@ if (!existsSync(manifest) || read(manifest).version !== STRYKER) {
 const stryker = join(root, 'node_modules/.bin/stryker');
 run(stryker, ['run', 'packages/core-retry/stryker.config.json', ...process.argv.slice(2)]);
 
-/** A mutant that made a test time out was found as well as one that made it fail. */
+/** A mutant that made a test hang was found, too; but on a machine that is busy some only seem to hang. */
 function scoreOf(counts) {
-  const { killed, survived, uncovered } = counts;
-  const all = killed + survived + uncovered;
-  return { ...counts, score: all === 0 ? 100 : Math.round((1000 * killed) / all) / 10 };
+  const { killed, timedOut, survived, uncovered } = counts;
+  const found = killed + timedOut;
+  const all = found + survived + uncovered;
+  return { ...counts, score: all === 0 ? 100 : Math.round((1000 * found) / all) / 10 };
 }
 
 function summary(mutants) {
-  const count = (...of) => mutants.filter(({ status }) => of.includes(status)).length;
+  const count = (wanted) => mutants.filter(({ status }) => status === wanted).length;
   return scoreOf({
-    killed: count('Killed', 'Timeout'),
+    killed: count('Killed'),
+    timedOut: count('Timeout'),
     survived: count('Survived'),
     uncovered: count('NoCoverage'),
   });
@@ -51,16 +53,13 @@ for (const [path, { mutants }] of Object.entries(
   if (tested.length > 0) files[basename(path)] = summary(tested);
 }
 const names = Object.keys(files).sort();
-const total = { killed: 0, survived: 0, uncovered: 0 };
+const total = { killed: 0, timedOut: 0, survived: 0, uncovered: 0 };
 for (const name of names) for (const key in total) total[key] += files[name][key];
 
-const line = (object) =>
-  `{ ${JSON.stringify(object)
-    .slice(1, -1)
-    .replaceAll(/([:,])/g, '$1 ')} }`;
-const lines = names.map((name) => `    "${name}": ${line(files[name])}`);
-writeFileSync(
-  scoreFile,
-  `{\n  "stryker": "${STRYKER}",\n  "total": ${line(scoreOf(total))},\n  "files": {\n${lines.join(',\n')}\n  }\n}\n`,
-);
-console.log(readFileSync(scoreFile, 'utf8'));
+const score = {
+  stryker: STRYKER,
+  total: scoreOf(total),
+  files: Object.fromEntries(names.map((name) => [name, files[name]])),
+};
+writeFileSync(scoreFile, `${JSON.stringify(score, undefined, 2)}\n`);
+console.table(score.files);
