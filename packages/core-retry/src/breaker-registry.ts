@@ -40,6 +40,8 @@ export interface BreakerEntry {
   readonly breaker: CircuitBreaker;
   /** Asked for since the last look for idle ones. */
   used: boolean;
+  /** What the manager that used it last keeps of it: a shorter way than its own map. */
+  unit: { readonly owner: object } | undefined;
 }
 
 type Listener = (event: BreakerEvent | StoreEvent) => void;
@@ -152,7 +154,7 @@ export class BreakerRegistry {
     const key = `${escaped(service)}:${escaped(operation)}`;
     const settings = options === undefined ? this.settings : this.resolve(options);
     const breaker = new CircuitBreaker({ name: key }, settings);
-    const entry: BreakerEntry = { service, operation, key, breaker, used: true };
+    const entry: BreakerEntry = { service, operation, key, breaker, used: true, unit: undefined };
     const kept = this.order.size < this.maxEntries || this.evict();
     const link =
       kept && this.store !== undefined

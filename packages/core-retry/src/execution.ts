@@ -18,9 +18,15 @@ export async function run<T>(
   ticket: number,
 ): Promise<T> {
   const attempt = new AttemptState(1, Infinity, settings.clock);
-  if (host.emitter.watched) announceFirst(host.emitter, settings, call, work);
+  const { watched } = host.emitter;
+  if (watched) announceFirst(host.emitter, settings, call, work);
   try {
     const value = await work(attempt);
+    if (settings.light && !watched) {
+      if (ticket !== 0) settings.breaker?.succeeded(ticket);
+      if (settings.tally !== undefined) settings.tally.successes += 1;
+      return value;
+    }
     if (settings.retryResult === undefined || !isUnwanted(settings, value)) {
       firstSucceeded(host.emitter, settings, call, work, start, ticket);
       settings.bulkhead?.leave();

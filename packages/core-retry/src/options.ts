@@ -125,6 +125,8 @@ export interface Settings {
   /** The logger, as a listener. */
   readonly log: ((event: PolicyEvent) => void) | undefined;
   readonly tally: Tally | undefined;
+  /** Whether a call that succeeds at once has nothing to settle but its vote and its place in the count. */
+  readonly light: boolean;
   /** Whether a deadline, a timeout or a signal bounds every call. */
   readonly bounded: boolean;
   readonly onRetry: ((event: RetryEvent) => void) | undefined;
@@ -204,6 +206,7 @@ export const DEFAULTS: Settings = Object.freeze({
   bulkhead: undefined,
   log: undefined,
   tally: undefined,
+  light: true,
   bounded: false,
   onRetry: undefined,
   signal: undefined,
@@ -224,6 +227,9 @@ export function resolveOptions(where: string, options: RetryOptions, base: Setti
   const attemptTimeoutMs = options.attemptTimeoutMs ?? base.attemptTimeoutMs;
   const signal = options.signal ?? base.signal;
   const { logger } = options;
+  const breaker = orNone(options.breaker, base.breaker);
+  const bulkhead = orNone(options.bulkhead, base.bulkhead);
+  const retryResult = options.retryResult ?? base.retryResult;
   const settings: Settings = {
     maxAttempts: options.maxAttempts ?? base.maxAttempts,
     baseDelayMs: options.baseDelayMs ?? base.baseDelayMs,
@@ -240,13 +246,14 @@ export function resolveOptions(where: string, options: RetryOptions, base: Setti
     retryOn: options.retryOn ?? base.retryOn,
     retryCategories: options.retryCategories ?? base.retryCategories,
     neverRetry: options.neverRetry ?? base.neverRetry,
-    retryResult: options.retryResult ?? base.retryResult,
+    retryResult,
     fallback: options.fallback ?? base.fallback,
     budget: orNone(options.budget, base.budget),
-    breaker: orNone(options.breaker, base.breaker),
-    bulkhead: orNone(options.bulkhead, base.bulkhead),
+    breaker,
+    bulkhead,
     log: logger === undefined ? base.log : logger === false ? undefined : logEvents(logger),
     tally: base.tally,
+    light: retryResult === undefined && bulkhead === undefined && breaker?.timed !== true,
     bounded: totalTimeoutMs !== Infinity || attemptTimeoutMs !== Infinity || signal !== undefined,
     onRetry: options.onRetry ?? base.onRetry,
     signal,

@@ -72,6 +72,7 @@ interface Service {
 
 /** One operation, resolved. */
 interface Unit {
+  readonly owner: RetryManager;
   readonly settings: Settings;
   readonly tally: Tally;
   /** The configuration that it was resolved from. */
@@ -143,7 +144,7 @@ export class RetryManager {
       const { service, operation } = call;
       const found = this.registry.find(service, operation);
       const entry = found ?? this.make(call);
-      let unit = this.units.get(entry);
+      let unit = this.unitOf(entry);
       if (unit === undefined || unit.version !== this.version) {
         // Another user of the registry may have made it.
         if (unit === undefined && found !== undefined) this.mustFit(found, call);
@@ -266,6 +267,11 @@ export class RetryManager {
     this.state.close();
   }
 
+  private unitOf(entry: BreakerEntry): Unit | undefined {
+    const { unit } = entry;
+    return unit?.owner === this ? (unit as Unit) : this.units.get(entry);
+  }
+
   private executeNarrowed<T>(
     work: Work<T>,
     call: ManagedCall<T>,
@@ -315,8 +321,9 @@ export class RetryManager {
       },
       { ...this.base, ...this.service(service), tally },
     );
-    const unit: Unit = { settings, tally, version: this.version };
+    const unit: Unit = { owner: this, settings, tally, version: this.version };
     this.units.set(entry, unit);
+    entry.unit = unit;
     return unit;
   }
 
