@@ -1,8 +1,17 @@
 import { defineConfig } from 'vitest/config';
 
+/** The suites of one system, and what it passes of the contract. */
+function suitesOf(system: string): string[] {
+  return [
+    `test-integration/suites/${system}/**/*.test.ts`,
+    `test-integration/suites/contract/${system}.contract.test.ts`,
+  ];
+}
+
 /**
  * Real servers and real faults. One file after the other: two cores cannot hold two fault suites,
- * and a suite that is starved of time tests the machine. The Postgres suites run on both majors.
+ * and a suite that is starved of time tests the machine. The Postgres suites run on both
+ * majors of the server, those of our Redis client on both majors of the driver.
  */
 export default defineConfig({
   resolve: { conditions: ['source'] },
@@ -17,7 +26,10 @@ export default defineConfig({
       { extends: true, test: { name: 'harness', include: ['test-integration/test/**/*.test.ts'] } },
       {
         extends: true,
-        test: { name: 'postgres', include: ['test-integration/suites/**/*.test.ts'] },
+        test: {
+          name: 'postgres',
+          include: suitesOf('postgres'),
+        },
       },
       {
         extends: true,
@@ -25,6 +37,19 @@ export default defineConfig({
           name: 'postgres-second-major',
           include: ['test-integration/suites/postgres/**/*.test.ts'],
           env: { OUTLAST_PG_MAJOR: 'second' },
+        },
+      },
+      { extends: true, test: { name: 'redis', include: suitesOf('redis') } },
+      {
+        extends: true,
+        // our client on ioredis 5: what depends on the driver, not on libraries and topologies
+        resolve: { alias: { ioredis: 'ioredis5' } },
+        test: {
+          name: 'redis-ioredis-5',
+          include: suitesOf('redis'),
+          exclude: [
+            '**/suites/redis/{ecosystem-*,sentinel,cluster*,crash-loop,ioredis-own-tests}.test.ts',
+          ],
         },
       },
     ],

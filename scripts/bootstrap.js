@@ -16,18 +16,18 @@ const isRoot = process.getuid?.() === 0;
 
 /**
  * Makes the checkout ready to run. Silent about what is ready already, one line for everything it does.
- * `servers`: `npm` (default) is content with the PostgreSQL that npm brings; `all` also installs a second
- * major with apt-get where that is allowed (root, or CI=true with sudo), or says why it did not.
- * Rejects with a sentence that names what to do.
+ * A PostgreSQL comes with npm. `servers` names what else is wanted: `postgres`, a second major of it, and
+ * `redis`. They are installed with apt-get where that is allowed (root, or CI=true with sudo); where it is not,
+ * a line says why, and what would cure it. Rejects with a sentence that names what to do.
  */
-export async function bootstrap({ servers = 'npm' } = {}) {
+export async function bootstrap({ servers = [] } = {}) {
   checkNode();
   // what root makes here, an ordinary user must still be able to read
   if (isRoot) process.umask(0o022);
   await installPackages();
   hydrateEmbeddedPostgres();
   await build();
-  if (servers === 'all') await installSecondPostgres();
+  for (const name of servers) await installServer(SERVERS[name]);
 }
 
 function checkNode() {
@@ -157,58 +157,69 @@ async function build() {
   });
 }
 
-// --- a second PostgreSQL major -----------------------------------------------------------------------------
+// --- servers that npm does not bring --------------------------------------------------------------------------
 
-// No service may start and no cluster be made by the package; both guards go again unless they were there before.
-const APT = `set -eu
-made=
-trap 'for file in $made; do rm -f "$file"; done' EXIT
-if [ ! -e /usr/sbin/policy-rc.d ]; then
-  made="$made /usr/sbin/policy-rc.d"
-  printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
-  chmod 755 /usr/sbin/policy-rc.d
-fi
-if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
-  made="$made /etc/postgresql-common/createcluster.conf"
-  mkdir -p /etc/postgresql-common
-  echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
-fi
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-package=postgresql-15
-apt-cache show "$package" > /dev/null 2>&1 || package=postgresql
-apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold "$package"
-`;
+/** By name: whether it is there, what it is called, how apt-get and Homebrew name it, and what its package must not do. */
+const SERVERS = {
+  postgres: {
+    present: () => systemMajors().some((major) => major !== embeddedMajor()),
+    what: 'a second PostgreSQL major',
+    packages: ['postgresql-15'],
+    // where there is no 15, whatever the system has
+    fallback: ['postgresql'],
+    brew: 'postgresql@15',
+    // no cluster is to be made by the package
+    guards: { '/etc/postgresql-common/createcluster.conf': 'create_main_cluster = false' },
+  },
+  redis: {
+    present: () => programs('redis-server').length > 0,
+    what: 'Redis',
+    // Sentinel is the same program
+    packages: ['redis-server'],
+    brew: 'redis',
+  },
+};
 
-async function installSecondPostgres() {
-  const first = embeddedPostgres()
-    ? Number.parseInt(
-        createRequire(import.meta.url)(path.join(embeddedPostgres(), 'package.json')).version,
-        10,
-      )
-    : undefined;
-  const hasSecond = () => systemMajors().some((major) => major !== first);
-  if (hasSecond()) return;
-  const refusal = aptRefusal();
-  if (!refusal) {
-    say('installing a second PostgreSQL major (apt-get install postgresql-15)');
-    try {
-      await run([...(isRoot ? [] : ['sudo', '-n']), 'sh', '-c', APT], { asOwner: false });
-    } catch (error) {
-      return sayNoSecond(`apt-get failed: ${error.message}`);
-    }
-    if (!hasSecond()) sayNoSecond('the package that apt-get installed brings no other major');
-    return;
-  }
-  sayNoSecond(refusal);
-}
-
-function sayNoSecond(why) {
+async function installServer({ present, what, packages, fallback, brew, guards }) {
+  if (present()) return;
   const cure =
     process.platform === 'darwin'
-      ? 'brew install postgresql@15'
-      : 'apt-get update && apt-get install -y --no-install-recommends postgresql-15   (as root)';
-  say(`tests on a second PostgreSQL major are skipped: ${why}. To have them: ${cure}`);
+      ? `brew install ${brew}`
+      : `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}   (as root)`;
+  const without = (why) => say(`tests on ${what} are skipped: ${why}. To have them: ${cure}`);
+  const refusal = aptRefusal();
+  if (refusal) return without(refusal);
+  say(`installing ${what} (apt-get install ${packages.join(' ')})`);
+  try {
+    const script = aptScript(packages, fallback, guards);
+    await run([...(isRoot ? [] : ['sudo', '-n']), 'sh', '-c', script], { asOwner: false });
+  } catch (error) {
+    return without(`apt-get failed: ${error.message}`);
+  }
+  if (!present()) without('what apt-get installed does not bring it');
+}
+
+/** No service may start, and every guard goes again unless it was there before. */
+function aptScript(packages, fallback = packages, guards = {}) {
+  const guard = (file, text, mode) => `if [ ! -e ${file} ]; then
+  made="$made ${file}"
+  mkdir -p ${path.dirname(file)}
+  printf '${text}\\n' > ${file}
+  chmod ${mode} ${file}
+fi`;
+  return `set -eu
+made=
+trap 'for file in $made; do rm -f "$file"; done' EXIT
+${guard('/usr/sbin/policy-rc.d', '#!/bin/sh\\nexit 101', 755)}
+${Object.entries(guards)
+  .map(([file, text]) => guard(file, text, 644))
+  .join('\n')}
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+packages='${packages.join(' ')}'
+apt-cache show $packages > /dev/null 2>&1 || packages='${fallback.join(' ')}'
+apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold $packages
+`;
 }
 
 function aptRefusal() {
@@ -222,9 +233,16 @@ function aptRefusal() {
     : 'installing it needs root, and sudo does not work without a password';
 }
 
+function embeddedMajor() {
+  const folder = embeddedPostgres();
+  if (!folder) return undefined;
+  const { version } = createRequire(import.meta.url)(path.join(folder, 'package.json'));
+  return Number.parseInt(version, 10);
+}
+
 /** The majors installed outside npm, in the places where test-integration/servers/postgres-binaries.ts looks. */
 function systemMajors() {
-  const places = (process.env.PATH ?? '').split(path.delimiter);
+  const places = [];
   for (const [parent, pattern] of [
     ['/usr/lib/postgresql', /^\d+$/],
     ['/usr', /^pgsql-\d+$/],
@@ -235,15 +253,21 @@ function systemMajors() {
     for (const name of fs.readdirSync(parent))
       if (pattern.test(name)) places.push(path.join(parent, name, 'bin'));
   }
-  return places
-    .map((place) => path.join(place, 'postgres'))
-    .filter((program) => path.isAbsolute(program) && fs.existsSync(program))
-    .map(
-      (program) =>
-        spawnSync(program, ['--version'], { encoding: 'utf8', timeout: 10_000 }).stdout ?? '',
-    )
+  return programs('postgres', places)
     .map((version) => Number(/\(PostgreSQL\) (\d+)/.exec(version)?.[1]))
     .filter(Boolean);
+}
+
+/** What each program of this name prints when asked for its version; those that do not run are left out. */
+function programs(name, places = []) {
+  const usual = ['/usr/bin', '/usr/sbin', '/opt/homebrew/bin', '/usr/local/bin'];
+  const folders = [...(process.env.PATH ?? '').split(path.delimiter), ...places, ...usual];
+  return [...new Set(folders)]
+    .map((folder) => path.join(folder, name))
+    .filter((program) => path.isAbsolute(program) && fs.existsSync(program))
+    .map((program) => spawnSync(program, ['--version'], { encoding: 'utf8', timeout: 10_000 }))
+    .filter(({ status }) => status === 0)
+    .map(({ stdout }) => stdout);
 }
 
 // --- helpers -----------------------------------------------------------------------------------------------
@@ -302,7 +326,8 @@ function say(line) {
 }
 
 if (process.argv[1] && fs.realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  bootstrap({ servers: process.argv[2] === 'all' ? 'all' : 'npm' }).catch((error) => {
+  const wanted = process.argv[2] === 'all' ? Object.keys(SERVERS) : process.argv.slice(2);
+  bootstrap({ servers: wanted.filter((name) => name in SERVERS) }).catch((error) => {
     console.error(`outlast: ${error.message}`);
     process.exitCode = 1;
   });

@@ -2,7 +2,8 @@
 import { bootstrap } from './bootstrap.js';
 
 try {
-  await bootstrap({ servers: 'npm' });
+  // PostgreSQL comes with npm; any other system's server may have to be installed
+  await bootstrap({ servers: process.argv.includes('redis') ? ['redis'] : [] });
 } catch (error) {
   console.error(`outlast: ${error.message}`);
   process.exit(2);

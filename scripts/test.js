@@ -93,7 +93,7 @@ async function vitest(name, args) {
 const seconds = (start) => `${((Date.now() - start) / 1000).toFixed(1)} s`;
 
 const start = Date.now();
-await bootstrap({ servers: 'all' });
+await bootstrap({ servers: ['postgres', 'redis'] });
 await check('types', bin('tsc'), ['-p', 'tsconfig.test.json']);
 await check('lint', bin('biome'), ['check', '--error-on-warnings', '.']);
 await check('knip', bin('knip'), []);
@@ -112,6 +112,7 @@ for (const name of readdirSync(join(root, 'packages'))) {
 }
 await vitest('integration', ['--config', 'vitest.integration.config.ts']);
 await check('demo', process.execPath, ['scripts/demo.js']);
+await check('demo of Redis', process.execPath, ['scripts/demo.js', 'redis', '--seconds', '40']);
 
 rmSync(reports, { recursive: true, force: true });
 if (failures.length > 0)

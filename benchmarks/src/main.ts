@@ -1,8 +1,9 @@
 import { benchCore } from './core.js';
 import { save } from './harness.js';
 import { benchPostgres } from './postgres.js';
+import { benchRedis } from './redis.js';
 
-const BENCHMARKS = { core: benchCore, postgres: benchPostgres } as const;
+const BENCHMARKS = { core: benchCore, postgres: benchPostgres, redis: benchRedis } as const;
 
 const asked = process.argv.slice(2);
 const names = (asked.length > 0 ? asked : Object.keys(BENCHMARKS)) as (keyof typeof BENCHMARKS)[];

@@ -2,8 +2,8 @@ import type { Facts } from './audit.js';
 import type { Chronicle } from './chronicle.js';
 import type { Ledger } from './ledger.js';
 
-/** `ours` is the one that has to hold. */
-export type LaneKey = 'plain' | 'hand' | 'ours';
+/** `ours` is the one that has to hold; `older` is the driver one major back. */
+export type LaneKey = 'plain' | 'older' | 'hand' | 'ours';
 
 /** One application under the drill. */
 export interface Lane {

@@ -3,4 +3,5 @@ import type { Drill } from './drill.js';
 /** Every drill, by the name that `npm run demo -- <name>` takes; loaded when asked for. The first is the default. */
 export const DRILLS: Readonly<Record<string, () => Promise<Drill>>> = {
   postgres: async () => (await import('./postgres/drill.js')).postgresDrill,
+  redis: async () => (await import('./redis/drill.js')).redisDrill,
 };

@@ -10,5 +10,17 @@ export {
   type Target,
 } from './postgres-server.js';
 export { startStandby } from './postgres-standby.js';
-export { isSkipped, type Skipped, type TakeOptions, takePostgres } from './take-postgres.js';
+export { NativeRedis, type RedisOptions, startRedis } from './redis.js';
+export { RedisCluster, startRedisCluster } from './redis-cluster.js';
+export { RedisSentinels, type SentinelOptions, startSentinels } from './redis-sentinel.js';
+export {
+  type RedisConnection,
+  type RedisConnectionConfig,
+  RedisServer,
+  type RedisTarget,
+} from './redis-server.js';
+export type { RedisSettings } from './redis-settings.js';
+export { isSkipped, type Skipped } from './skipped.js';
+export { type TakeOptions, takePostgres } from './take-postgres.js';
+export { missingRedis, type TakeRedisOptions, takeRedis } from './take-redis.js';
 export { type WaitOptions, waitFor } from './wait.js';

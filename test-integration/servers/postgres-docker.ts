@@ -1,10 +1,8 @@
 import type { StartedTestContainer } from 'testcontainers';
+import { type Container, containerEngine } from './docker-engine.js';
 import { freePort } from './ports.js';
 import { createApp, PostgresServer, type StopMode } from './postgres-server.js';
 import { waitFor } from './wait.js';
-
-type Engine = Awaited<ReturnType<typeof import('testcontainers')['getContainerRuntimeClient']>>;
-type Container = ReturnType<Engine['container']['getById']>;
 
 const SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as const;
 const IMAGES: Record<number, string> = {
@@ -21,8 +19,8 @@ export async function dockerPostgres(
   major = 18,
   settings: Record<string, unknown> = {},
 ): Promise<PostgresServer> {
-  const { GenericContainer, Wait, getContainerRuntimeClient } = await import('testcontainers');
-  const engine = await withinTenSeconds(getContainerRuntimeClient());
+  const { GenericContainer, Wait } = await import('testcontainers');
+  const engine = await containerEngine();
   const port = await freePort();
   const flags = { max_connections: 40, jit: 'off', wal_level: 'replica', ...settings };
   const started = await new GenericContainer(IMAGES[major] ?? `postgres:${major}`)
@@ -44,21 +42,6 @@ export async function dockerPostgres(
   await server.ready();
   await createApp(server.config({ user: 'postgres', database: 'postgres' }));
   return server;
-}
-
-async function withinTenSeconds<T>(engine: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error('No container engine answered within 10 s.')),
-      10_000,
-    );
-  });
-  try {
-    return await Promise.race([engine, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 class DockerPostgres extends PostgresServer {

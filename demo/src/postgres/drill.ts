@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { isOutcomeUnknown } from '@outlast/pg-retry';
 import { startProxy } from '@outlast/test-integration/faults';
 import {
@@ -9,16 +8,18 @@ import {
 } from '@outlast/test-integration/servers';
 import { Crew } from '../crew.js';
 import type { Drill, LaneKey, Outcome, Run } from '../drill.js';
+import { quote } from '../quote.js';
+import { Strikes, type Struck } from '../strikes.js';
 import { packageVersion } from '../versions.js';
 import { within } from '../within.js';
 import type { Client } from './client.js';
 import { handWrittenRetry } from './hand-written-retry.js';
+import { KINDS, QUOTAS } from './kinds.js';
 import { METHOD } from './method.js';
 import { outlastClient } from './ours.js';
 import { plainClient } from './plain.js';
 import { countRows, createTables } from './schema.js';
 import { playScript } from './script.js';
-import { QUOTAS, Strikes, type Struck } from './strikes.js';
 import { Workload } from './workload.js';
 
 const WORKERS = 20;
@@ -60,8 +61,8 @@ export const postgresDrill: Drill = {
         work: (worker, random) => workload.work(worker, random),
       });
     });
-    const strikes = new Strikes(struck, run.seed);
-    await playScript({ server, struck, strikes, chronicle: run.chronicle }, run.seconds);
+    const strikes = new Strikes(KINDS, struck, run.seed);
+    await playScript(server, { struck, strikes, chronicle: run.chronicle }, run.seconds);
 
     await Promise.all(
       crews.map(async (crew, n) => {
@@ -83,8 +84,8 @@ export const postgresDrill: Drill = {
         '@outlast/pg-retry': packageVersion('@outlast/pg-retry'),
       },
       quotes: [
-        quote('The retry loop written by hand', 'hand-written-retry.ts'),
-        quote('Ours, under the same application', 'ours.ts'),
+        quote('The retry loop written by hand', 'postgres/hand-written-retry.ts'),
+        quote('Ours, under the same application', 'postgres/ours.ts'),
       ],
       method: METHOD,
     };
@@ -116,9 +117,4 @@ function quiet(server: PostgresServer): Promise<unknown> {
     everyMs: 100,
     what: 'the last session of the lanes to end',
   });
-}
-
-function quote(title: string, file: string): { title: string; text: string } {
-  const source = new URL(`../../src/postgres/${file}`, import.meta.url);
-  return { title, text: readFileSync(source, 'utf8').trimEnd() };
 }

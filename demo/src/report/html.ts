@@ -18,7 +18,7 @@ export function reportHtml(report: Report): string {
 </head>
 <body><main>
 <h1>${escapeHtml(title)}</h1>
-<p class="lead">Three applications worked against one ${escapeHtml(drill.title)} while it was restarted, killed and cut off for ${run.seconds} seconds. This is what each of them was told, and what the database holds.</p>
+<p class="lead">${results.length === 3 ? 'Three' : 'Four'} applications worked against one ${escapeHtml(drill.title)} while it was restarted, killed and cut off for ${run.seconds} seconds. This is what each of them was told, and what the server holds.</p>
 ${banner(report)}
 ${summaryTable(results)}
 

@@ -90,6 +90,7 @@ function laneHead(between: string, results: readonly LaneResult[]): string {
 
 const ROLES: Record<Lane['key'], string> = {
   plain: 'the driver alone',
+  older: 'the driver, one major back',
   hand: 'a retry loop by hand',
   ours: 'ours',
 };

@@ -22,7 +22,7 @@ export function timeline(results: readonly LaneResult[], events: readonly FaultE
   const bottom = top + results.length * PANEL;
   const highest = ceiling(results.map(({ lane }) => lane.ledger.bins));
   const panels = results.map((result, n) => panel(result, top + n * PANEL, x, highest));
-  return `<svg viewBox="0 0 ${WIDTH} ${bottom + 22}" role="img" aria-label="Timelines of the three applications">
+  return `<svg viewBox="0 0 ${WIDTH} ${bottom + 22}" role="img" aria-label="Timelines of the applications">
 ${faultLayer(events, labels, x, { top, bottom, labelRow: LABEL_ROW })}
 ${panels.join('\n')}
 ${axis(totalMs, x, bottom)}

@@ -1,0 +1,95 @@
+import type { RetryPolicy } from '@outlast/core-retry';
+import { OptionError } from '@outlast/core-retry';
+import type { Redis as DriverRedis, RedisOptions } from 'ioredis';
+import { redisInternals } from './driver.js';
+import type { Base } from './guard.js';
+import { checkHealth, type Health } from './health.js';
+import { GUARD, type Guarded, guard, hooks } from './hooks.js';
+import { type CommandOptions, narrowed } from './narrow.js';
+import { exactlyOnce, type OnceClient, type OnceCommands, type OnceOptions } from './once.js';
+import { clientSettings, type RedisRetryOptions } from './options.js';
+import { rememberScript } from './verdict.js';
+
+/** What a client has more once it is watched over. */
+export interface Retrying {
+  readonly policy: RetryPolicy;
+  with(options: CommandOptions): this;
+  exactlyOnce(id: string, options?: OnceOptions): OnceCommands;
+  healthCheck(): Promise<Health>;
+}
+
+/**
+ * Watches over a client that somebody else made: a framework's, a library's. The client itself is changed
+ * and returned; what it sends, loses and repeats from here on is decided as in our own `Redis`. Its
+ * options `maxRetriesPerRequest`, `commandTimeout` and `retryStrategy` mean what they mean there.
+ *
+ * @throws OptionError for a bad option, for a Cluster, and for what is no client of ioredis
+ */
+export function withRetry<T extends DriverRedis>(
+  client: T,
+  options?: RedisRetryOptions,
+): T & Retrying {
+  const internals = redisInternals(client);
+  if (typeof internals?.sendCommand !== 'function' || internals.offlineQueue === undefined) {
+    throw new OptionError('withRetry(client)', 'must be a Redis of ioredis.');
+  }
+  if ((client as { isCluster?: boolean }).isCluster === true) {
+    throw new OptionError('withRetry(client)', 'cannot be a Cluster; use Cluster of this package.');
+  }
+  if ((internals as Partial<Guarded>)[GUARD] !== undefined) return client as T & Retrying;
+  const given = internals.options;
+  const defaults = defaultsOf(client);
+  const settings = clientSettings(options, {
+    maxRetriesPerRequest: (given['maxRetriesPerRequest'] === defaults['maxRetriesPerRequest']
+      ? undefined
+      : given['maxRetriesPerRequest']) as number | null | undefined,
+    commandTimeout: given['commandTimeout'] as number | undefined,
+    autoResendUnfulfilledCommands: given['autoResendUnfulfilledCommands'] as boolean,
+  });
+  const base = Object.fromEntries(
+    Object.keys(hooks).map((name) => [name, internals[name as keyof Base]]),
+  ) as unknown as Base;
+  const { defineCommand } = internals;
+  const { duplicate } = client;
+  const { retryStrategy, maxRetriesPerRequest } = given;
+  guard(
+    internals,
+    base,
+    settings,
+    retryStrategy === defaults['retryStrategy'] ? undefined : retryStrategy,
+  );
+  const it = (internals as Guarded)[GUARD];
+  const own: Record<string, unknown> = {
+    ...hooks,
+    defineCommand(name: string, definition: object): void {
+      rememberScript(settings.verdict, name, definition);
+      defineCommand.call(internals, name, definition);
+    },
+    duplicate(override?: object): DriverRedis {
+      const original = {
+        maxRetriesPerRequest,
+        retryStrategy,
+        commandTimeout: settings.commandTimeoutMs,
+      };
+      return withRetry(
+        duplicate.call(client, { ...original, ...override } as Partial<RedisOptions>),
+        options,
+      );
+    },
+    policy: settings.policy,
+    with: (narrowing: CommandOptions) => narrowed(client, narrowing),
+    exactlyOnce: (id: string, once?: OnceOptions) =>
+      exactlyOnce(client as unknown as OnceClient, id, once),
+    healthCheck: () => checkHealth((question) => client[question](), it),
+  };
+  for (const [name, value] of Object.entries(own)) {
+    Object.defineProperty(client, name, { value, configurable: true, writable: true });
+  }
+  it.adopt();
+  return client as T & Retrying;
+}
+
+/** The defaults of the client's own copy of the driver: what equals them has been chosen by nobody. */
+function defaultsOf(client: DriverRedis): Record<string, unknown> {
+  return (client.constructor as { defaultOptions?: Record<string, unknown> }).defaultOptions ?? {};
+}
