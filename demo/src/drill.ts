@@ -2,8 +2,8 @@ import type { Facts } from './audit.js';
 import type { Chronicle } from './chronicle.js';
 import type { Ledger } from './ledger.js';
 
-/** `ours` is the one that has to hold; `older` is the driver one major back. */
-export type LaneKey = 'plain' | 'older' | 'hand' | 'ours';
+/** `ours` is the one that has to hold; `older` is the driver one major back, `idempotent` the driver at its safest. */
+export type LaneKey = 'plain' | 'older' | 'idempotent' | 'hand' | 'ours';
 
 /** One application under the drill. */
 export interface Lane {
@@ -63,5 +63,9 @@ export interface Drill {
   readonly title: string;
   readonly quotas: readonly Quota[];
   readonly promises: readonly WayPromise[];
+  /** Whether its application reads. Default true. */
+  readonly reads?: boolean;
+  /** Whether its application has transactions. Default true. */
+  readonly transactions?: boolean;
   run(run: Run): Promise<Outcome>;
 }
