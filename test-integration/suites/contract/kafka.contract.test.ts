@@ -9,6 +9,39 @@ const WRITTEN = 'written';
 /** Takes no message that is longer than a few bytes. */
 const NARROW = 'narrow';
 
+/** What the log holds of each write; read again only when there is more of it. */
+class Counter {
+  readonly #cluster: KafkaCluster;
+  readonly #admin;
+  #seen = -1;
+  #writes = new Map<string, number>();
+  #connected: Promise<void> | undefined;
+
+  constructor(cluster: KafkaCluster) {
+    this.#cluster = cluster;
+    this.#admin = cluster.client().admin();
+  }
+
+  async writes(): Promise<ReadonlyMap<string, number>> {
+    this.#connected ??= this.#admin.connect();
+    await this.#connected;
+    const [offsets] = await this.#admin.fetchTopicOffsets(WRITTEN);
+    const held = Number(offsets?.high);
+    if (held === this.#seen) return this.#writes;
+    const writes = new Map<string, number>();
+    for (const { value } of await this.#cluster.log(WRITTEN)) {
+      writes.set(`${value}`, (writes.get(`${value}`) ?? 0) + 1);
+    }
+    this.#seen = held;
+    this.#writes = writes;
+    return writes;
+  }
+
+  async close(): Promise<void> {
+    await this.#admin.disconnect();
+  }
+}
+
 await connectorContract({
   name: 'kafka-retry',
   wire: { read: produceTo(READ), write: produceTo(WRITTEN) },
@@ -71,37 +104,4 @@ await connectorContract({
 function produceTo(topic: string): Pattern {
   const { source } = kafkaRequest('produce') as RegExp;
   return new RegExp(`${source}[\\x00-\\xff]{1,100}?${topic}`);
-}
-
-/** What the log holds of each write; read again only when there is more of it. */
-class Counter {
-  readonly #cluster: KafkaCluster;
-  readonly #admin;
-  #seen = -1;
-  #writes = new Map<string, number>();
-  #connected: Promise<void> | undefined;
-
-  constructor(cluster: KafkaCluster) {
-    this.#cluster = cluster;
-    this.#admin = cluster.client().admin();
-  }
-
-  async writes(): Promise<ReadonlyMap<string, number>> {
-    this.#connected ??= this.#admin.connect();
-    await this.#connected;
-    const [offsets] = await this.#admin.fetchTopicOffsets(WRITTEN);
-    const held = Number(offsets?.high);
-    if (held === this.#seen) return this.#writes;
-    const writes = new Map<string, number>();
-    for (const { value } of await this.#cluster.log(WRITTEN)) {
-      writes.set(`${value}`, (writes.get(`${value}`) ?? 0) + 1);
-    }
-    this.#seen = held;
-    this.#writes = writes;
-    return writes;
-  }
-
-  async close(): Promise<void> {
-    await this.#admin.disconnect();
-  }
 }
