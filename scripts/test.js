@@ -93,7 +93,7 @@ async function vitest(name, args) {
 const seconds = (start) => `${((Date.now() - start) / 1000).toFixed(1)} s`;
 
 const start = Date.now();
-await bootstrap({ servers: ['postgres', 'redis'] });
+await bootstrap({ servers: ['postgres', 'redis', 'kafka', 'kafka-second'] });
 await check('types', bin('tsc'), ['-p', 'tsconfig.test.json']);
 await check('lint', bin('biome'), ['check', '--error-on-warnings', '.']);
 await check('knip', bin('knip'), []);
@@ -113,6 +113,7 @@ for (const name of readdirSync(join(root, 'packages'))) {
 await vitest('integration', ['--config', 'vitest.integration.config.ts']);
 await check('demo', process.execPath, ['scripts/demo.js']);
 await check('demo of Redis', process.execPath, ['scripts/demo.js', 'redis', '--seconds', '40']);
+await check('demo of Kafka', process.execPath, ['scripts/demo.js', 'kafka']);
 
 rmSync(reports, { recursive: true, force: true });
 if (failures.length > 0)
