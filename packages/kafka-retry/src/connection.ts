@@ -22,6 +22,10 @@ export function addressKey({ host, port }: Address): string {
 /** The first version of InitProducerId of the brokers (2.5) that let a client raise its own epoch. */
 const EPOCH_BUMP_VERSION = 3;
 const INIT_PRODUCER_ID = 22;
+/** What a broker may take to say which versions it knows, in milliseconds. */
+const NEGOTIATION_MS = 2000;
+/** kafkajs' default for authentication, which it does not keep. */
+const AUTHENTICATION_MS = 10_000;
 
 /**
  * One connection to one broker, made once and never used again after it broke: kafkajs tears a re-used
@@ -46,8 +50,9 @@ export class BrokerConnection {
     const { broker, pool } = makeBroker(options, address.host, address.port);
     this.broker = broker;
     this.pool = pool;
+    const { connectionTimeout, sasl, authenticationTimeout = AUTHENTICATION_MS } = options;
     this.connectTimeoutMs =
-      options.connectionTimeout + options.requestTimeout + (options.authenticationTimeout ?? 0);
+      connectionTimeout + NEGOTIATION_MS + (sasl === undefined ? 0 : authenticationTimeout);
   }
 
   /** Whether it is connected now. */

@@ -2,13 +2,18 @@ import { OutlastError } from '@outlast/core-retry';
 import { KafkaJSNonRetriableError, KafkaJSProtocolError } from './driver.js';
 import { internals } from './wire.js';
 
-/** More bytes wait for their brokers than `maxQueueBytes` allows, and `overflow` is `'reject'`. */
+/**
+ * More bytes wait for their brokers than `maxQueueBytes` allows, and `overflow` is `'reject'`. Made without a
+ * stack, for it is the hot path of an outage.
+ */
 export class QueueFullError extends OutlastError {
   constructor(maxQueueBytes: number) {
-    super(
-      'OUTLAST_QUEUE_FULL',
-      `The messages that wait for their brokers fill the ${maxQueueBytes} bytes of maxQueueBytes. Send less while the brokers are away, raise it, or let send() wait with overflow: 'wait'.`,
-    );
+    const message = `The messages that wait for their brokers fill the ${maxQueueBytes} bytes of maxQueueBytes. Send less while the brokers are away, raise it, or let send() wait with overflow: 'wait'.`;
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    // It holds no secret: it need not be looked through.
+    super('OUTLAST_QUEUE_FULL', message, undefined, message);
+    Error.stackTraceLimit = stackTraceLimit;
   }
 }
 

@@ -38,6 +38,7 @@ interface Sent {
 // Brokers refuse requests above socket.request.max.bytes, 100 MB by default.
 const MOST_REQUEST_BYTES = 16_000_000;
 const SILENT_MS = 2000;
+const STILL_SILENT_MS = 1000;
 const LONGEST_TIMEOUT_MS = 30_000;
 
 /**
@@ -51,6 +52,7 @@ export class Lane {
   private out: readonly Sent[] = [];
   private connection: BrokerConnection | undefined;
   private running = false;
+  private silence: NodeJS.Timeout | undefined;
 
   constructor(host: LaneHost, address: Address) {
     this.host = host;
@@ -156,24 +158,32 @@ export class Lane {
     }
     this.out = sent;
     this.connection = connection;
-    const silence = setTimeout(() => this.host.silent(), SILENT_MS);
+    this.listen(SILENT_MS);
     try {
       const reply = await connection.ask<ProduceReply | undefined>(
         'Produce',
         { acks, timeout: timeoutMs, topicData: [] },
         { body: write, timeoutMs: this.patience(sent) },
       );
-      clearTimeout(silence);
+      clearTimeout(this.silence);
       this.out = [];
       this.host.connections.trust(this.address);
       for (const { queue } of sent) queue.inFlight = false;
       this.deliver(sent, reply, acks);
     } catch (error) {
-      clearTimeout(silence);
+      clearTimeout(this.silence);
       this.out = [];
       this.fail(connection, sent, error as Error, written);
     }
     return messages;
+  }
+
+  /** While a broker keeps a request to itself, it is looked whether another leads by now. */
+  private listen(ms: number): void {
+    this.silence = setTimeout(() => {
+      this.host.silent();
+      this.listen(STILL_SILENT_MS);
+    }, ms);
   }
 
   private deliver(sent: readonly Sent[], reply: ProduceReply | undefined, acks: number): void {

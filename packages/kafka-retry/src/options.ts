@@ -41,7 +41,7 @@ export interface RetryProducerConfig extends Omit<ProducerConfig, 'retry'> {
   readonly lingerMs?: number;
   /** How many bytes of messages go to one partition at once, at most. Default 1 000 000. */
   readonly maxBatchBytes?: number;
-  /** How many bytes of messages may be under way, waiting ones included. Default 32 MiB. */
+  /** How many bytes of memory messages may take that are under way or wait, what holds them included. Default 32 MiB. */
   readonly maxQueueBytes?: number;
   /** What `send` does when they are full: waits for room (default), or rejects with `QueueFullError`. */
   readonly overflow?: 'wait' | 'reject';

@@ -2,6 +2,8 @@ import { Batch } from './batch.js';
 import type { Part } from './publish.js';
 import { Sequence } from './sequence.js';
 
+const LEAST_COMPACTED = 4096;
+
 /** What waits for one partition, in order, and the one batch of it that is under way. */
 export class PartitionQueue {
   readonly topic: string;
@@ -21,6 +23,7 @@ export class PartitionQueue {
   private maxBytes: number;
   private parts: (Part | undefined)[] = [];
   private head = 0;
+  private compactAt = LEAST_COMPACTED;
 
   constructor(topic: string, partition: number, maxBatchBytes: number) {
     this.topic = topic;
@@ -36,6 +39,10 @@ export class PartitionQueue {
 
   push(part: Part): void {
     this.parts.push(part);
+    if (this.parts.length < this.compactAt) return;
+    this.parts = this.waiting();
+    this.head = 0;
+    this.compactAt = Math.max(LEAST_COMPACTED, 2 * this.parts.length);
   }
 
   /** The batch to be sent next: the one under way, or one made of what waits and fits together. */

@@ -57,6 +57,9 @@ export interface RetryProducer extends Omit<Producer, 'send' | 'sendBatch' | 'di
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_GRACE_MS = 30_000;
+// What a waiting message takes in memory beside its content, and its send: measured, 160 and 1230 in all.
+const RECORD_OVERHEAD_BYTES = 120;
+const PUBLISH_OVERHEAD_BYTES = 1000;
 
 /** What a producer needs beside its engine's options. */
 export interface ProducerOptions extends EngineOptions {
@@ -199,6 +202,7 @@ function recordsOf(
   withId: boolean,
 ): TopicRecords[] {
   const all: TopicRecords[] = [];
+  publish.bytes = PUBLISH_OVERHEAD_BYTES;
   let firstIndex = 0;
   for (const { topic, messages } of topicMessages) {
     if (typeof topic !== 'string' || topic === '') throw misuse('Invalid topic');
@@ -207,7 +211,7 @@ function recordsOf(
     }
     if (messages.length === 0) continue;
     const records = messages.map((message) => recordOf(topic, message, now, withId));
-    for (const record of records) publish.bytes += recordBytes(record);
+    for (const record of records) publish.bytes += recordBytes(record) + RECORD_OVERHEAD_BYTES;
     all.push({ topic, messages, records, firstIndex });
     firstIndex += messages.length;
   }

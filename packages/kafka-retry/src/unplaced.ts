@@ -22,6 +22,7 @@ interface Entry {
 /** How long a topic that has never been seen may be missing: it may just have been made, or its broker just started. */
 const MISSING_MS = 5000;
 const UNKNOWN_TOPIC = 3;
+const LEAST_COMPACTED = 1024;
 /** Of a topic, for good: its name is not valid, or it is not ours. */
 const FINAL: ReadonlySet<number> = new Set([17, 29]);
 
@@ -29,6 +30,9 @@ const FINAL: ReadonlySet<number> = new Set([17, 29]);
 export class Unplaced {
   private readonly host: UnplacedHost;
   private entries: Entry[] = [];
+  private compactAt = LEAST_COMPACTED;
+  /** The topics of the entries. May hold one too many until metadata comes: it is asked at every send. */
+  private wanted = new Set<string>();
   private readonly refused = new Set<string>();
 
   constructor(host: UnplacedHost) {
@@ -36,19 +40,22 @@ export class Unplaced {
   }
 
   /** The topics that are waited for. */
-  topics(): Set<string> {
-    return new Set(this.entries.flatMap(({ records }) => records.map(({ topic }) => topic)));
+  topics(): ReadonlySet<string> {
+    return this.wanted;
   }
 
   /** Gives the publish its partitions if that can be done now; otherwise it waits. True if it need not. */
   tryNow(publish: Publish, records: readonly TopicRecords[]): boolean {
     const entry = { publish, records, lookedAt: -Infinity };
-    if (this.entries.length > 0 && this.blocks(records)) {
-      this.entries.push(entry);
-      return false;
-    }
-    if (this.tryOne(entry)) return true;
+    const blocked = this.wanted.size > 0 && records.some(({ topic }) => this.wanted.has(topic));
+    if (!blocked && this.tryOne(entry)) return true;
     this.entries.push(entry);
+    if (this.entries.length >= this.compactAt) {
+      // What has been given up is not to be kept for as long as the brokers are away.
+      this.entries = this.entries.filter(({ publish: { ended } }) => !ended);
+      this.compactAt = Math.max(LEAST_COMPACTED, 2 * this.entries.length);
+    }
+    for (const { topic } of records) this.wanted.add(topic);
     return false;
   }
 
@@ -58,6 +65,7 @@ export class Unplaced {
     const rest: Entry[] = [];
     const entries = this.entries;
     this.entries = [];
+    this.wanted = new Set();
     for (const entry of entries) {
       if (entry.publish.ended) continue;
       const topics = entry.records.map(({ topic }) => topic);
@@ -66,16 +74,12 @@ export class Unplaced {
       for (const topic of topics) blocked.add(topic);
     }
     // Whoever is told of an end may have sent something.
-    this.entries = [...rest, ...this.entries];
+    this.entries = rest.length === 0 ? this.entries : [...rest, ...this.entries];
+    for (const topic of blocked) this.wanted.add(topic);
     // So that it is asked for anew when somebody wants it again, and not before.
     for (const topic of this.refused) if (!blocked.has(topic)) this.host.metadata.forget(topic);
     this.refused.clear();
     return this.entries.length > 0;
-  }
-
-  private blocks(records: readonly TopicRecords[]): boolean {
-    const waiting = this.topics();
-    return records.some(({ topic }) => waiting.has(topic));
   }
 
   /** True if it is placed, or has ended. */

@@ -73,19 +73,6 @@ const ROWS: ReadonlyMap<number, Row> = new Map([
   [59, numbers],
 ]);
 
-/** The codes after which the leader may be another one. 45: a thawed old leader says it. */
-const STALE: ReadonlySet<number> = new Set([3, 5, 6, 9, 13, 45, 56, 72, 74, 75]);
-
-/** Whether the metadata is to be asked for again. */
-export function isStale(code: number): boolean {
-  return STALE.has(code);
-}
-
-/** Whether a broker that answers so may have stored the batch. */
-export function mayBeStored(code: number): boolean {
-  return (ROWS.get(code)?.stored ?? 'maybe') !== 'no';
-}
-
 /**
  * Decides what becomes of a batch, and folds the answer into what is known of it.
  *

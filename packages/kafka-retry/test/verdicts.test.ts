@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isStale, judge, MOST_ASKED, mayBeStored, type Verdict } from '../src/verdicts.js';
+import { judge, MOST_ASKED, type Verdict } from '../src/verdicts.js';
 
 const batch = (unknown = false, count = 1, asked = 0) => ({
   count,
@@ -24,14 +24,12 @@ describe('what a code means for a batch', () => {
     const one = batch();
     expect(judge(code, one)).toBe('retry');
     expect(one.unknown).toBe(true);
-    expect(mayBeStored(code)).toBe(true);
   });
 
   it.each(WAITS)('%i: again, and it was not stored', (code) => {
     const one = batch();
     expect(judge(code, one)).toBe('retry');
     expect(one.unknown).toBe(false);
-    expect(mayBeStored(code)).toBe(false);
   });
 
   it.each(ONE_OF_THEM)('%i: parted, then refused; unknown if a copy may exist', (code) => {
@@ -76,10 +74,5 @@ describe('what a code means for a batch', () => {
     expect(verdicts.slice(0, -1).every((verdict) => verdict === 'retry')).toBe(true);
     // A broken batch was not stored; of what nobody knows, nobody knows that either.
     expect(verdicts.at(-1)).toBe(code === 2 ? 'refuse' : 'give-up');
-  });
-
-  it('the leader may have moved after these, and no others', () => {
-    const stale = Array.from({ length: 120 }, (_, code) => code).filter(isStale);
-    expect(stale).toEqual([3, 5, 6, 9, 13, 45, 56, 72, 74, 75]);
   });
 });

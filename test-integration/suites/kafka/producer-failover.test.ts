@@ -94,6 +94,26 @@ describe.skipIf(lab.reason !== '')(`a producer of three brokers ${lab.reason}`, 
     });
   }, 240_000);
 
+  it('waits for replicas that are not in step, and stores once when they are', async () => {
+    const topic = await lab.topic({ settings: { 'min.insync.replicas': 3 } });
+    const producer = lab.track(lab.kafka().producer());
+    await producer.connect();
+    await producer.send({ topic, messages: [{ value: 'before' }] });
+    const codes: (string | undefined)[] = [];
+    producer.policy.on('retry', ({ failure }) => codes.push(failure.code));
+    const leader = await lab.cluster.leaderOf(topic);
+    const follower = lab.cluster.brokers.find((one) => one.id !== leader.id);
+    await follower?.kill9();
+    const sent = Promise.all([
+      producer.send({ topic, messages: [{ value: 'patient' }] }),
+      producer.send({ topic, messages: [{ value: 'too' }] }),
+    ]);
+    await waitFor(() => codes.includes('19'), { timeoutMs: 60_000, what: 'a 19' });
+    await follower?.start();
+    await sent;
+    expect(await lab.values(topic)).toEqual(['before', 'patient', 'too']);
+  }, 240_000);
+
   it('outlasts all of it at once', async () => {
     await perfectly(async (topic) => {
       const swallowing = lab.swallow(5);
