@@ -23,7 +23,7 @@ function revive(one: Recorded): Error {
     const { code, type, retriable } = link;
     Object.defineProperty(error, 'name', { value: link.name, configurable: true });
     return Object.assign(error, { code, type, retriable });
-  }) as [Error, ...Error[]];
+  }) as unknown as [Error, ...Error[]];
   let last = outer;
   for (const cause of inner) {
     Object.assign(last, { cause });
@@ -130,7 +130,10 @@ describe('kafkajs’ own errors', () => {
     const fatal = protocolError(38);
     const soft = protocolError(7);
     const of = (...errors: Error[]) =>
-      classifyKafka(new (drivers['KafkaJSAggregateError'] as never)('x', errors), 'sent');
+      classifyKafka(
+        new (drivers['KafkaJSAggregateError'] as (typeof drivers)[string])('x', errors),
+        'sent',
+      );
     expect(of(soft).transient).toBe(true);
     expect(of(soft, fatal)).toMatchObject({ transient: false, outcome: 'unknown' });
   });
