@@ -13,6 +13,12 @@ export {
 } from '@outlast/core-retry';
 export * from 'kafkajs';
 export { classifyKafka, RETRYABLE_CODES } from './classify.js';
+export type {
+  HandlerExtras,
+  RetryConsumer,
+  RetryConsumerConfig,
+  RetryRunConfig,
+} from './consumer.js';
 export {
   AclOperationTypes,
   AclPermissionTypes,

@@ -1,4 +1,10 @@
-import { Kafka as DriverKafka, Partitioners, type Producer } from 'kafkajs';
+import { type Consumer, Kafka as DriverKafka, Partitioners, type Producer } from 'kafkajs';
+import {
+  CONSUMER_DEFAULTS,
+  createConsumer,
+  type RetryConsumer,
+  type RetryConsumerConfig,
+} from './consumer.js';
 import {
   type ClientSettings,
   clientSettings,
@@ -20,8 +26,8 @@ interface TransactionalConfig extends RetryProducerConfig {
 }
 
 /**
- * `Kafka` of kafkajs whose producers lose and double nothing. Consumers, admin clients and producers with a
- * `transactionalId` are kafkajs' own.
+ * `Kafka` of kafkajs whose producers lose and double nothing, and whose consumers no handler can end. Admin clients
+ * and producers with a `transactionalId` are kafkajs' own.
  */
 export class Kafka extends DriverKafka {
   /** Who tells what happens: `kafka.policy.on('down', …)`. */
@@ -50,10 +56,7 @@ export class Kafka extends DriverKafka {
   override producer(config?: RetryProducerConfig): RetryProducer;
   override producer(config: RetryProducerConfig = {}): Producer | RetryProducer {
     const own = producerSettings(config);
-    const narrowed =
-      config.retry === undefined
-        ? this.#settings
-        : clientSettings({ ...this.#config.retry, ...config.retry }, this.#config.requestTimeout);
+    const narrowed = this.#narrowed(config.retry);
     if (config.transactionalId !== undefined) return this.#driverProducer(config, narrowed);
     const {
       createPartitioner = Partitioners.DefaultPartitioner,
@@ -70,8 +73,29 @@ export class Kafka extends DriverKafka {
       metadataMaxAgeMs: metadataMaxAge ?? DEFAULT_METADATA_MAX_AGE_MS,
       logger: this.logger().namespace('Producer'),
       numbersAsked: config.idempotent === true,
-      policy: config.retry === undefined ? this.policy : narrowed.policy,
     });
+  }
+
+  /**
+   * A consumer as kafkajs has it, whose handlers may fail: see docs/kafka.md.
+   *
+   * @throws OptionError naming the option, the value and what is valid
+   */
+  override consumer(config: RetryConsumerConfig): RetryConsumer & Consumer {
+    const { retry, ...rest } = config;
+    const { driver, policy } = this.#narrowed(retry);
+    const consumer = super.consumer({
+      ...CONSUMER_DEFAULTS,
+      ...rest,
+      ...(retry !== undefined && driver !== undefined && { retry: driver }),
+    });
+    return createConsumer(consumer, policy, config.heartbeatInterval) as RetryConsumer & Consumer;
+  }
+
+  /** The client's settings, unless a part of it has its own. */
+  #narrowed(retry: RetryKafkaConfig['retry']): ClientSettings {
+    if (retry === undefined) return this.#settings;
+    return clientSettings({ ...this.#config.retry, ...retry }, this.#config.requestTimeout);
   }
 
   #driverProducer(config: RetryProducerConfig, { driver }: ClientSettings): Producer {

@@ -200,7 +200,7 @@ function encodeQuestion(topics: readonly string[], create: boolean, apiVersion: 
 /**
  * @throws KafkaJSNonRetriableError, in kafkajs' words where it has some
  */
-export function parseSeeds(seeds: unknown): Address[] {
+function parseSeeds(seeds: unknown): Address[] {
   if (seeds === undefined || seeds === null) {
     throw misuse('Failed to connect: brokers should not be null');
   }

@@ -4,7 +4,7 @@ import { misuse } from './errors.js';
 import { bodyBytes, type RecordData } from './record-batch.js';
 
 /** The header by which consumers know a copy. */
-export const MESSAGE_ID_HEADER = 'x-message-id';
+const MESSAGE_ID_HEADER = 'x-message-id';
 
 /**
  * A message as it will be encoded: checked, measured, with its time.

@@ -142,7 +142,7 @@ export const internals: Internals = {
   producerEvents: load('kafkajs/src/producer/instrumentationEvents') as Internals['producerEvents'],
 };
 
-export type { Broker as WireBroker, Emitter as WireEmitter, Pool as WirePool, Protocol };
+export type { Broker as WireBroker, Pool as WirePool, Protocol };
 
 /** A broker object of kafkajs for one address, with its pool; nothing is dialled yet. */
 export function makeBroker(

@@ -13,7 +13,7 @@ export interface Told {
   worstMs: number;
 }
 
-export interface LoadOptions {
+interface LoadOptions {
   readonly topic: string;
   /** Stands before the values, so that those of several loads differ. */
   readonly name?: string;
@@ -31,7 +31,7 @@ export interface LoadOptions {
 }
 
 /** Callers that send without pause until told to stop. Values are `<name><caller>-<n>`, counting up for each caller. */
-export function startSending(
+function startSending(
   producer: RetryProducer | Producer,
   options: LoadOptions,
 ): { readonly told: Told; stop(): Promise<Told> } {
