@@ -37,6 +37,7 @@ export class Engine implements LaneHost, HuntHost, OutcomesHost {
   private readonly waitingRecords = new WeakMap<Publish, readonly TopicRecords[]>();
   private timer: Timer | undefined;
   private timerAt = Infinity;
+  private freshenedAt = -Infinity;
 
   constructor(options: EngineOptions) {
     this.options = options;
@@ -93,8 +94,16 @@ export class Engine implements LaneHost, HuntHost, OutcomesHost {
       this.overflowing.length > 0 ||
       (this.ledger.bytes > 0 && this.ledger.bytes + publish.bytes > maxQueueBytes);
     if (full && overflow === 'reject') {
-      this.ledger.refuse(publish, new QueueFullError(maxQueueBytes));
+      this.ledger.refuse(publish, new QueueFullError(maxQueueBytes), 'exhausted');
       return;
+    }
+    const { breaker } = this.policy.settings;
+    if (breaker !== undefined) {
+      publish.ticket = breaker.admit();
+      if (publish.ticket === 0) {
+        this.ledger.refuse(publish, breaker.refusal(), 'circuit-open');
+        return;
+      }
     }
     if (signal !== undefined) {
       publish.unwatch = onAbort(signal, (reason) => this.end(publish, 'cancelled', reason));
@@ -281,13 +290,18 @@ export class Engine implements LaneHost, HuntHost, OutcomesHost {
   }
 
   private admit(publish: Publish, records: readonly TopicRecords[]): void {
-    if (
-      this.metadata.refreshedAt + this.options.metadataMaxAgeMs <
-      this.policy.settings.clock.now()
-    ) {
-      if (this.metadata.topicNames.length > 0) this.metadata.refresh().catch(() => {});
-    }
+    this.freshen();
     if (!this.unplaced.tryNow(publish, records)) this.hunt.begin();
+  }
+
+  /** Asks anew for what is older than `metadataMaxAge`, beside what is sent. The hunt does it while brokers are away. */
+  private freshen(): void {
+    const now = this.policy.settings.clock.now();
+    const { refreshedAt, topicNames } = this.metadata;
+    const fresh = now - Math.max(refreshedAt, this.freshenedAt) < this.options.metadataMaxAgeMs;
+    if (fresh || this.hunt.reconnect.down !== undefined || topicNames.length === 0) return;
+    this.freshenedAt = now;
+    this.metadata.refresh().catch(() => {});
   }
 
   private freed(): void {

@@ -19,6 +19,8 @@ export interface Health {
     /** The node id of the controller; -1 if there is none. */
     readonly controller: number;
     readonly clusterId?: string;
+    /** Messages that the group has yet to read, if it was asked for. */
+    readonly lag?: number;
     /** Publishes that are under way. */
     readonly pending: number;
     /** Bytes of messages that are under way. */
@@ -32,11 +34,13 @@ const ATTEMPT_TIMEOUT_MS = 5000;
  * Three attempts, 0.5 s to 5 s between them, without patience. Never rejects.
  *
  * @param ownEngine whether the engine was made for the check and ends with it
+ * @param lagOf asks for what a group has yet to read
  */
 export async function checkHealth(
   policy: RetryPolicy,
   engine: Engine,
   ownEngine: boolean,
+  lagOf?: () => Promise<number>,
 ): Promise<Health> {
   const { clock, random } = policy.settings;
   const own = new RetryPolicy({
@@ -58,15 +62,18 @@ export async function checkHealth(
       brokers,
       controller: controllerId,
       ...(clusterId !== undefined && { clusterId }),
+      ...(lag !== undefined && { lag }),
       pending: engine.ledger.size,
       queuedBytes: engine.ledger.bytes,
     };
   };
   let attempts = 0;
+  let lag: number | undefined;
   try {
     await own.execute(async (attempt) => {
       attempts = attempt.number;
       await engine.metadata.refresh();
+      lag = await lagOf?.();
     });
     return { ok: true, ms: clock.now() - start, attempts, details: details() };
   } catch (error) {

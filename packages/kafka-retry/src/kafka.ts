@@ -5,16 +5,21 @@ import {
   type RetryConsumer,
   type RetryConsumerConfig,
 } from './consumer.js';
+import { Engine } from './engine.js';
+import { checkHealth, type Health } from './health.js';
+import { lagOfGroup } from './lag.js';
 import {
   type ClientSettings,
   clientSettings,
+  type ProducerSettings,
   producerSettings,
   type RetryKafkaConfig,
   type RetryProducerConfig,
   refuseTypingErrors,
 } from './options.js';
 import type { KafkaPolicy } from './policy.js';
-import { createProducer, type RetryProducer } from './producer.js';
+import { createProducer, type ProducerOptions, type RetryProducer } from './producer.js';
+import { narrowRetry } from './vocabulary.js';
 import { internals, type WireOptions } from './wire.js';
 
 const DEFAULT_METADATA_MAX_AGE_MS = 300_000;
@@ -58,12 +63,30 @@ export class Kafka extends DriverKafka {
     const own = producerSettings(config);
     const narrowed = this.#narrowed(config.retry);
     if (config.transactionalId !== undefined) return this.#driverProducer(config, narrowed);
+    return createProducer(this.#producerOptions(config, own, narrowed));
+  }
+
+  /** Whether the brokers answer, who they are, and how far a group is behind. Never rejects. */
+  healthCheck({ groupId }: { readonly groupId?: string } = {}): Promise<Health> {
+    const options = this.#producerOptions({}, producerSettings({}), this.#settings);
+    const lag =
+      groupId === undefined
+        ? undefined
+        : () => lagOfGroup(super.admin({ retry: { retries: 0 } }), groupId);
+    return checkHealth(this.policy, new Engine(options), true, lag);
+  }
+
+  #producerOptions(
+    config: RetryProducerConfig,
+    own: ProducerSettings,
+    narrowed: ClientSettings,
+  ): ProducerOptions {
     const {
       createPartitioner = Partitioners.DefaultPartitioner,
       metadataMaxAge,
       allowAutoTopicCreation,
     } = config;
-    return createProducer({
+    return {
       ...own,
       ...narrowed,
       wire: this.#wire(),
@@ -73,7 +96,7 @@ export class Kafka extends DriverKafka {
       metadataMaxAgeMs: metadataMaxAge ?? DEFAULT_METADATA_MAX_AGE_MS,
       logger: this.logger().namespace('Producer'),
       numbersAsked: config.idempotent === true,
-    });
+    };
   }
 
   /**
@@ -95,7 +118,8 @@ export class Kafka extends DriverKafka {
   /** The client's settings, unless a part of it has its own. */
   #narrowed(retry: RetryKafkaConfig['retry']): ClientSettings {
     if (retry === undefined) return this.#settings;
-    return clientSettings({ ...this.#config.retry, ...retry }, this.#config.requestTimeout);
+    const both = narrowRetry(this.#config.retry, retry);
+    return clientSettings(both, this.#config.requestTimeout);
   }
 
   #driverProducer(config: RetryProducerConfig, { driver }: ClientSettings): Producer {

@@ -103,7 +103,16 @@ export class Lane {
       }
       const sent = this.pick();
       if (sent.length === 0) continue;
-      const messages = await this.request(connection, sent);
+      let messages = 0;
+      try {
+        messages = await this.request(connection, sent);
+      } catch (error) {
+        // Nothing that a connection does comes here: these batches cannot be written at all.
+        for (const { queue, batch } of sent) {
+          queue.inFlight = false;
+          this.host.unwritable(queue, batch, error as Error);
+        }
+      }
       // One who sends alone is not kept waiting; many are given the turn to send again.
       if (messages > 1) await turn();
       if (lingerMs > 0) await new Promise((resolve) => setTimeout(resolve, lingerMs));

@@ -63,9 +63,9 @@ export class Ledger {
   }
 
   /** It is not taken at all. */
-  refuse(publish: Publish, error: Error): void {
+  refuse(publish: Publish, error: Error, reason: Reason): void {
     this.pending.add(publish);
-    this.finish(publish, 'exhausted', error);
+    this.finish(publish, reason, error);
   }
 
   /** Resolves when nothing that is under way now is so any more. */
@@ -173,8 +173,21 @@ export class Ledger {
     const failed = publish.parts.filter((part) => part.ending !== undefined);
     if (failed.length === 0 && error === undefined) this.resolve(publish);
     else this.reject(publish, reason, failed, error);
+    if (publish.ticket !== 0) this.vote(publish, reason, failed.length > 0 || error !== undefined);
     this.onFreed();
     if (this.pending.size === 0) for (const tell of this.idle.splice(0)) tell();
+  }
+
+  /** One vote a publish, however many attempts; what was cancelled has none. */
+  private vote(publish: Publish, reason: Reason, failed: boolean): void {
+    const { breaker, clock } = this.policy.settings;
+    const elapsedMs = clock.now() - publish.startedAt;
+    if (!failed) breaker?.succeeded(publish.ticket, elapsedMs);
+    else if (reason === 'cancelled' || reason === 'closed') breaker?.released(publish.ticket);
+    else {
+      const failure = failureOf(publish, reason);
+      breaker?.settle(publish.ticket, failure, publish.troubles.at(-1)?.error, elapsedMs);
+    }
   }
 
   private resolve(publish: Publish): void {
@@ -211,18 +224,14 @@ export class Ledger {
     if (several && typeof surfacing === 'object' && surfacing !== null) {
       results.set(surfacing, publish.results());
     }
-    if (reason !== 'cancelled' && reason !== 'closed') this.report(info, surfacing, troubles);
+    if (reason !== 'cancelled' && reason !== 'closed') this.report(info, surfacing, publish);
     publish.reject(surfacing);
   }
 
-  private report(info: RetryInfo, error: unknown, troubles: Publish['troubles']): void {
+  private report(info: RetryInfo, error: unknown, publish: Publish): void {
     const { attempts, elapsedMs, reason, outcome, failures } = info;
     if (this.policy.heard('exhausted')) {
-      const failure: Failure = troubles.at(-1)?.failure ?? {
-        category: reason === 'permanent' ? 'invalid' : 'timeout',
-        transient: false,
-        outcome,
-      };
+      const failure = failureOf(publish, reason);
       const end = { attempts, elapsedMs, reason, failure, error, failures };
       this.policy.emit({ type: 'exhausted', ...this.base(), ...end });
     }
@@ -234,6 +243,16 @@ export class Ledger {
   private base(): { readonly operation: string; readonly at: number } {
     return { operation: OPERATION, at: this.policy.settings.clock.wallNow() };
   }
+}
+
+function failureOf({ troubles, outcome }: Publish, reason: Reason): Failure {
+  return (
+    troubles.at(-1)?.failure ?? {
+      category: reason === 'permanent' ? 'invalid' : 'timeout',
+      transient: false,
+      outcome,
+    }
+  );
 }
 
 function copyOf(error: unknown): unknown {

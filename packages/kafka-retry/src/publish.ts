@@ -75,6 +75,8 @@ export class Publish {
   /** Whether it has ended, for its caller. */
   ended = false;
   attempts = 0;
+  /** What its breaker has admitted it with; 0 for none. */
+  ticket = 0;
   /** Failed attempts, the latest at most 9. */
   readonly troubles: Trouble[] = [];
   readonly delaysMs: number[] = [];

@@ -110,3 +110,16 @@ export function translate(retry: (ConnectorRetryOptions & DriverVocabulary) | un
     driver: Object.keys(driver).length > 0 ? (driver as DriverRetryOptions) : undefined,
   };
 }
+
+/** A client's options under those of one of its parts, each in whichever words. */
+export function narrowRetry(
+  base: (ConnectorRetryOptions & DriverVocabulary) | undefined,
+  retry: ConnectorRetryOptions & DriverVocabulary,
+): ConnectorRetryOptions & DriverVocabulary {
+  const restartOnFailure = retry.restartOnFailure ?? base?.restartOnFailure;
+  return {
+    ...translate(base).own,
+    ...translate(retry).own,
+    ...(restartOnFailure !== undefined && { restartOnFailure }),
+  };
+}

@@ -3,7 +3,7 @@ import { logLevel } from 'kafkajs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Kafka } from '../src/kafka.js';
 import { clientSettings, kafkaRetry, producerSettings } from '../src/options.js';
-import { translate } from '../src/vocabulary.js';
+import { narrowRetry, translate } from '../src/vocabulary.js';
 
 afterEach(() => vi.unstubAllEnvs());
 
@@ -43,6 +43,17 @@ describe('the two vocabularies', () => {
     ]) {
       expect(() => translate(both)).toThrow(/says the same as/);
     }
+  });
+
+  it('may differ between a client and a part of it, which counts', () => {
+    expect(
+      narrowRetry(
+        { retries: 3, baseDelayMs: 5, waitMs: 7 },
+        { maxAttempts: 9, initialRetryTime: 6 },
+      ),
+    ).toEqual({ maxAttempts: 9, baseDelayMs: 6, waitMs: 7 });
+    const kafka = new Kafka({ brokers, logLevel: logLevel.NOTHING, retry: { retries: 3 } });
+    expect(() => kafka.producer({ retry: { maxAttempts: 5 } })).not.toThrow();
   });
 
   it('keep what only kafkajs understands, and leave out what it does not', () => {

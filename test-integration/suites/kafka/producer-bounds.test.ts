@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import { createServer as createTcp, type Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import {
@@ -382,6 +383,50 @@ describe.skipIf(lab.reason !== '')(`bounds of a producer ${lab.reason}`, () => {
     await lab.heal();
     expect(await lab.values(topic)).toEqual(['w', 'once', 'next']);
   });
+
+  it('refuses what its breaker does not admit, and admits again when the broker is back', async () => {
+    const topic = await lab.topic();
+    const breaker = { failureThreshold: 2, resetTimeoutMs: 300, jitter: false };
+    const kafka = lab.kafka({ retry: { breaker, totalTimeoutMs: 250 } });
+    const producer = lab.track(kafka.producer());
+    await producer.connect();
+    await producer.send({ topic, messages: [{ value: 'w' }] });
+    await away();
+    const send = () => ending(producer.send({ topic, messages: [{ value: 'x' }] }));
+    await send();
+    await send();
+    const refused = await send();
+    expect(!refused.ok && refused.error.code).toBe('OUTLAST_CIRCUIT_OPEN');
+    expect(refused.ms).toBeLessThan(100);
+    await lab.heal();
+    await sleep(400);
+    expect(await send()).toMatchObject({ ok: true });
+    expect(await lab.values(topic)).toEqual(['w', 'x']);
+  });
+
+  it('shows no password in what it throws and tells', async () => {
+    const password = 'canary-7f3a9c';
+    const seen: string[] = [];
+    const kafka = lab.kafka({
+      sasl: { mechanism: 'plain', username: 'user', password },
+      retry: { waitMs: 300 },
+      logLevel: logLevel.DEBUG,
+      logCreator: () => (entry) => {
+        seen.push(inspect(entry, { depth: 12, showHidden: true }));
+      },
+    });
+    kafka.policy.on('down', (event) => seen.push(inspect(event, { depth: 12, showHidden: true })));
+    kafka.policy.on('exhausted', (event) => seen.push(inspect(event, { depth: 12 })));
+    const producer = lab.track(kafka.producer());
+    const errors = [
+      await failureOf(producer.connect()),
+      await failureOf(producer.send({ topic: 't', messages: [{ value: 'x' }] })),
+      await producer.healthCheck(),
+    ];
+    for (const error of errors) seen.push(inspect(error, { depth: 12, showHidden: true }));
+    expect(seen.length).toBeGreaterThan(3);
+    expect(seen.filter((text) => text.includes(password))).toEqual([]);
+  }, 30_000);
 
   it('knows a deadline without any failure for what it is', async () => {
     const topic = await lab.topic();

@@ -127,4 +127,30 @@ describe.skipIf(lab.reason !== '')(`a producer of three brokers ${lab.reason}`, 
       swallowing.stop();
     });
   }, 240_000);
+
+  // What it is measured against, in the same run and by the same count.
+  it.each([
+    ['as it comes', {}],
+    ['with idempotent: true', { idempotent: true }],
+  ])(
+    'kafkajs, %s, does not',
+    async (_, options) => {
+      const plain = lab.track(lab.plain().producer(options));
+      const { told, ...counts } = await run(plain, async (topic) => {
+        const swallowing = lab.swallow(5);
+        await killInTurn(topic, 1);
+        for (let i = 0; i < 10; i++) {
+          lab.resetAll();
+          await sleep(700);
+        }
+        swallowing.stop();
+      });
+      await plain.disconnect();
+      // It leaves sockets behind, also after its disconnect().
+      lab.resetAll();
+      const wrong = counts.lost + counts.doubled + counts.disorder + told.failed.size;
+      expect(wrong).toBeGreaterThan(0);
+    },
+    240_000,
+  );
 });
