@@ -19,6 +19,7 @@ import type { Part, Publish } from './publish.js';
 import { Unplaced } from './unplaced.js';
 
 const METADATA_LIMIT_MS = 2000;
+const LEAST_LOOK_MS = 10;
 
 /** From a publish to its fate: partitions, numbers, requests, retries. One a producer that is connected. */
 export class Engine implements LaneHost, HuntHost, OutcomesHost {
@@ -271,7 +272,8 @@ export class Engine implements LaneHost, HuntHost, OutcomesHost {
     }
     this.timerAt = Infinity;
     this.timer?.cancel();
-    if (nextAt < Infinity && !this.closed) this.arm(nextAt);
+    // Many deadlines are near each other: each look is at all of them.
+    if (nextAt < Infinity && !this.closed) this.arm(Math.max(nextAt, now + LEAST_LOOK_MS));
   }
 
   private patienceOf(publish: Publish): number {

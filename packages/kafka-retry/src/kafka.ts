@@ -1,3 +1,4 @@
+import { redact } from '@outlast/core-retry/connector';
 import { type Consumer, Kafka as DriverKafka, Partitioners, type Producer } from 'kafkajs';
 import {
   CONSUMER_DEFAULTS,
@@ -49,6 +50,7 @@ export class Kafka extends DriverKafka {
     this.policy = settings.policy;
     this.#config = config;
     this.#settings = settings;
+    this.#report();
   }
 
   /**
@@ -113,6 +115,18 @@ export class Kafka extends DriverKafka {
       ...(retry !== undefined && driver !== undefined && { retry: driver }),
     });
     return createConsumer(consumer, policy, config.heartbeatInterval) as RetryConsumer & Consumer;
+  }
+
+  /** One line an outage in kafkajs' own log, in place of one a refused connection. */
+  #report(): void {
+    const logger = this.logger();
+    this.policy.on('down', ({ operation, error }) => {
+      const text = error instanceof Error ? error.message : String(error);
+      logger.warn('No broker can be reached', { operation, error: redact(text) });
+    });
+    this.policy.on('up', ({ operation, downMs }) => {
+      logger.info('The brokers can be reached again', { operation, downMs: Math.round(downMs) });
+    });
   }
 
   /** The client's settings, unless a part of it has its own. */

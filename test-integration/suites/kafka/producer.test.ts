@@ -2,6 +2,7 @@ import {
   CompressionTypes,
   isOutcomeUnknown,
   KafkaJSProtocolError,
+  logLevel,
   messageResults,
   type RetryProducer,
   retryInfo,
@@ -55,6 +56,61 @@ describe.skipIf(lab.reason !== '')(`a producer ${lab.reason}`, () => {
         `${value}b`,
       );
     }
+  });
+
+  it('sends a lone message at once, and gathers many while a request is out', async () => {
+    const topic = await lab.topic({ partitions: 6 });
+    const producer = await connected();
+    await producer.send({ topic, messages: [{ value: 'w' }] });
+    const requests = lab.watch('produce');
+    for (let i = 0; i < 5; i++) await producer.send({ topic, messages: [{ value: 'lone' }] });
+    expect(requests()).toBe(5);
+    const callers = Array.from({ length: 60 }, async () => {
+      for (let i = 0; i < 5; i++) await producer.send({ topic, messages: [{ value: 'x' }] });
+    });
+    await Promise.all(callers);
+    // All partitions have one leader: one request carries a batch of each.
+    expect(requests()).toBeLessThan(5 + 60);
+    expect(await lab.values(topic)).toHaveLength(1 + 5 + 300);
+  });
+
+  it('waits for company if it is told to (lingerMs)', async () => {
+    const topic = await lab.topic();
+    const producer = await connected({ lingerMs: 150 });
+    await producer.send({ topic, messages: [{ value: 'w' }] });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const requests = lab.watch('produce');
+    const sends: Promise<unknown>[] = [];
+    for (let i = 0; i < 5; i++) {
+      sends.push(producer.send({ topic, messages: [{ value: `${i}` }] }));
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    await Promise.all(sends);
+    expect(requests()).toBe(1);
+    expect(await lab.values(topic)).toEqual(['w', '0', '1', '2', '3', '4']);
+  });
+
+  it('tells of an outage in kafkajs’ log once', async () => {
+    const topic = await lab.topic();
+    const lines: string[] = [];
+    const producer = await connected(
+      {},
+      {
+        logLevel: logLevel.INFO,
+        logCreator: () => (entry) => {
+          lines.push(`${entry.label} ${entry.log.message}`);
+        },
+      },
+    );
+    lab.refuseAll();
+    const sent = producer.send({ topic, messages: [{ value: 'x' }] });
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    await lab.heal();
+    await sent;
+    expect(lines).toEqual([
+      'WARN No broker can be reached',
+      'INFO The brokers can be reached again',
+    ]);
   });
 
   it('writes keys, values, headers and times byte by byte as kafkajs does', async () => {
