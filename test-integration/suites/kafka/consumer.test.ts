@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RetryConsumer, RetryConsumerConfig } from '@outlast/kafka-retry';
 import { describe, expect, it } from 'vitest';
 import { waitFor } from '../../servers/index.js';
+import { startChild } from '../support/child.js';
 import { openKafkaLab } from '../support/kafka-lab.js';
 
 const lab = await openKafkaLab();
@@ -222,6 +223,54 @@ describe.skipIf(lab.reason !== '')(`a consumer ${lab.reason}`, () => {
     await waitFor(() => seen.handled.length === 10, { timeoutMs: 20_000, what: 'the rest' });
     expect(new Set(seen.handled).size).toBe(10);
   }, 60_000);
+
+  it.each([
+    ['is killed', 'kill'],
+    ['disconnects, and exits by itself', 'exit'],
+  ])(
+    'leaves a failing message to the next member when its process %s',
+    async (_, how) => {
+      const topic = await filled(1, 6);
+      const groupId = lab.name('group');
+      const child = await startChild(
+        `import { Kafka, logLevel } from '@outlast/kafka-retry';
+         const kafka = new Kafka({ brokers: [process.env.BROKER], logLevel: logLevel.NOTHING });
+         const consumer = kafka.consumer({ groupId: process.env.GROUP, sessionTimeout: 3000, heartbeatInterval: 500 });
+         await consumer.connect();
+         await consumer.subscribe({ topic: process.env.TOPIC, fromBeginning: true });
+         consumer.on(consumer.events.COMMIT_OFFSETS, ({ payload }) => {
+           if (payload.topics[0].partitions[0].offset === '3') console.log('committed');
+         });
+         await consumer.run({ eachMessage: async ({ message }) => {
+           if (String(message.value) === 'p0-3') throw new TypeError('poison');
+         } });
+         while (process.env.HOW === 'kill') await new Promise((resolve) => setTimeout(resolve, 100));
+         await new Promise((resolve) => setTimeout(resolve, 2000));
+         await consumer.disconnect();
+         console.log('disconnected');`,
+        {
+          BROKER: lab.cluster.proxiedAddresses()[0] as string,
+          TOPIC: topic,
+          GROUP: groupId,
+          HOW: how,
+        },
+        how === 'kill' ? 4000 : 20_000,
+      );
+      const { code, stdout } = await child.end;
+      expect(stdout).toContain('committed');
+      if (how === 'exit')
+        expect({ code, done: stdout.includes('disconnected') }).toEqual({ code: 0, done: true });
+      const { consumer, seen } = await consumerOf(topic, { groupId });
+      await consumer.run({
+        eachMessage: async ({ message }) => {
+          seen.handled.push(`${message.value}`);
+        },
+      });
+      await waitFor(() => seen.handled.length >= 3, { timeoutMs: 20_000, what: 'the rest' });
+      expect(seen.handled).toEqual(['p0-3', 'p0-4', 'p0-5']);
+    },
+    60_000,
+  );
 
   it('outlasts a broker that is away for 5 s, as one outage', async () => {
     const topic = await filled(1, 5);
