@@ -5,6 +5,8 @@ import type {
   EachBatchPayload,
   EachMessagePayload,
 } from 'kafkajs';
+import type { DeadLetterOptions, DeadLetters, Failed } from './dead-letters.js';
+import { misuse } from './errors.js';
 import { Failing } from './failing.js';
 import type { KafkaRetryOptions } from './options.js';
 import { Pauses } from './pauses.js';
@@ -12,8 +14,13 @@ import type { KafkaPolicy } from './policy.js';
 
 /** Everything that `kafka.consumer()` of kafkajs takes, and ours. */
 export interface RetryConsumerConfig extends Omit<ConsumerConfig, 'retry'> {
-  /** The delays between the attempts of a handler: `baseDelayMs`, `maxDelayMs`, `backoffFactor`, `jitter`. Attempts do not end. */
+  /**
+   * The delays between the attempts of a handler: `baseDelayMs`, `maxDelayMs`, `backoffFactor`, `jitter`. Attempts end,
+   * at `maxAttempts`, only with a `deadLetter`.
+   */
   readonly retry?: KafkaRetryOptions & ConsumerConfig['retry'];
+  /** Where a message goes that `eachMessage` has failed at `maxAttempts` (3) times. Default: none; it is tried for ever. */
+  readonly deadLetter?: DeadLetterOptions;
 }
 
 /** What a handler gets, beside kafkajs' own. */
@@ -50,6 +57,7 @@ export function createConsumer(
   driver: Consumer,
   policy: KafkaPolicy,
   heartbeatIntervalMs: number = HEARTBEAT_INTERVAL_MS,
+  deadLetters?: DeadLetters,
 ): RetryConsumer {
   const pauses = new Pauses(driver, policy.settings.clock);
   const failing = new Failing(policy);
@@ -93,6 +101,23 @@ export function createConsumer(
     pauses.hold(topic, partition, failing.failed(topic, partition, offset, error));
   };
 
+  /** True if the message has gone to the dead letters, and is done with; else its partition waits. */
+  const buried = async (what: Failed, payload: EachBatchPayload): Promise<boolean> => {
+    const { offset } = what.message;
+    if (deadLetters === undefined || what.attempts < policy.settings.maxAttempts) {
+      failed(payload, offset, what.error);
+      return false;
+    }
+    try {
+      await deadLetters.write(what);
+    } catch (error) {
+      failed(payload, offset, error);
+      return false;
+    }
+    failing.buried(what);
+    return true;
+  };
+
   const eachMessageOf =
     (config: RetryRunConfig, handler: NonNullable<RetryRunConfig['eachMessage']>) =>
     (payload: EachBatchPayload): Promise<void> =>
@@ -115,8 +140,9 @@ export function createConsumer(
             await handler({ topic, partition, message, heartbeat, pause, signal, attempt });
           } catch (error) {
             // What a rebalance broke off is nobody's failure; stopped is not failed either.
-            if (guard.lost === undefined) failed(payload, message.offset, error);
-            return;
+            if (guard.lost !== undefined || stopped) return;
+            const what = { topic, partition, message, error, attempts: attempt };
+            if (!(await buried(what, payload))) return;
           }
           if (attempt > 1) failing.passed(topic, partition, attempt);
           resolveOffset(message.offset);
@@ -160,9 +186,14 @@ export function createConsumer(
   return {
     ...driver,
     policy,
-    run: (config: RetryRunConfig = {}): Promise<void> => {
+    run: async (config: RetryRunConfig = {}): Promise<void> => {
       stopped = false;
       const { eachMessage, eachBatch, ...rest } = config;
+      if (deadLetters !== undefined && eachMessage === undefined && eachBatch !== undefined) {
+        throw misuse(
+          'deadLetter needs eachMessage: which message of a batch has failed is not known.',
+        );
+      }
       const handler =
         eachMessage !== undefined
           ? eachMessageOf(config, eachMessage)
@@ -179,9 +210,10 @@ export function createConsumer(
       abortAll();
       return driver.stop();
     },
-    disconnect: () => {
+    disconnect: async () => {
       abortAll();
-      return driver.disconnect();
+      await driver.disconnect();
+      await deadLetters?.close();
     },
   };
 }

@@ -1,4 +1,5 @@
 import { backoffDelay, type RetryEvent } from '@outlast/core-retry';
+import type { Failed } from './dead-letters.js';
 import type { KafkaPolicy } from './policy.js';
 
 const OPERATION = 'kafka.consume';
@@ -43,7 +44,7 @@ export class Failing {
     const key = `${partition}:${topic}`;
     const stuck = this.stuck.get(key);
     this.stuck.delete(key);
-    if (!this.policy.heard('success')) return;
+    if (stuck === undefined || !this.policy.heard('success')) return;
     const { clock } = this.policy.settings;
     this.policy.emit({
       type: 'success',
@@ -51,7 +52,27 @@ export class Failing {
       at: clock.wallNow(),
       attempts,
       maxAttempts: Infinity,
-      elapsedMs: clock.now() - (stuck?.since ?? clock.now()),
+      elapsedMs: clock.now() - stuck.since,
+    });
+  }
+
+  /** It has been given up, and stands among the dead letters. */
+  buried({ topic, partition, error, attempts }: Failed): void {
+    const key = `${partition}:${topic}`;
+    const since = this.stuck.get(key)?.since;
+    this.stuck.delete(key);
+    if (!this.policy.heard('exhausted')) return;
+    const { clock, classify } = this.policy.settings;
+    this.policy.emit({
+      type: 'exhausted',
+      operation: OPERATION,
+      at: clock.wallNow(),
+      attempts,
+      elapsedMs: clock.now() - (since ?? clock.now()),
+      reason: 'exhausted',
+      failure: classify(error, 'sent'),
+      error,
+      failures: [],
     });
   }
 

@@ -19,6 +19,7 @@ export type {
   RetryConsumerConfig,
   RetryRunConfig,
 } from './consumer.js';
+export type { DeadLetterOptions } from './dead-letters.js';
 export {
   AclOperationTypes,
   AclPermissionTypes,

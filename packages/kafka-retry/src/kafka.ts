@@ -6,6 +6,7 @@ import {
   type RetryConsumer,
   type RetryConsumerConfig,
 } from './consumer.js';
+import { checkDeadLetter, DeadLetters } from './dead-letters.js';
 import { Engine } from './engine.js';
 import { checkHealth, type Health } from './health.js';
 import { lagOfGroup } from './lag.js';
@@ -20,7 +21,7 @@ import {
 } from './options.js';
 import type { KafkaPolicy } from './policy.js';
 import { createProducer, type ProducerOptions, type RetryProducer } from './producer.js';
-import { narrowRetry } from './vocabulary.js';
+import { narrowRetry, theirWords } from './vocabulary.js';
 import { internals, type WireOptions } from './wire.js';
 
 const DEFAULT_METADATA_MAX_AGE_MS = 300_000;
@@ -107,14 +108,24 @@ export class Kafka extends DriverKafka {
    * @throws OptionError naming the option, the value and what is valid
    */
   override consumer(config: RetryConsumerConfig): RetryConsumer & Consumer {
-    const { retry, ...rest } = config;
-    const { driver, policy } = this.#narrowed(retry);
+    const { retry, deadLetter, ...rest } = config;
+    const { policy } = this.#narrowed(retry);
+    // Our words are about handlers, kafkajs' about its own fetching.
+    const driver = retry && theirWords(retry);
+    if (deadLetter !== undefined) checkDeadLetter(deadLetter);
+    // Not the consumer's own attempts and delays: a letter is to arrive.
+    const letters =
+      deadLetter &&
+      new DeadLetters(deadLetter, config.groupId, () =>
+        this.producer({ allowAutoTopicCreation: false }),
+      );
     const consumer = super.consumer({
       ...CONSUMER_DEFAULTS,
       ...rest,
-      ...(retry !== undefined && driver !== undefined && { retry: driver }),
+      ...(driver !== undefined && { retry: driver }),
     });
-    return createConsumer(consumer, policy, config.heartbeatInterval) as RetryConsumer & Consumer;
+    return createConsumer(consumer, policy, config.heartbeatInterval, letters) as RetryConsumer &
+      Consumer;
   }
 
   /** One line an outage in kafkajs' own log, in place of one a refused connection. */

@@ -111,6 +111,17 @@ export function translate(retry: (ConnectorRetryOptions & DriverVocabulary) | un
   };
 }
 
+/** What was said in kafkajs' words, for those of its parts to which ours are another matter. */
+export function theirWords(
+  retry: ConnectorRetryOptions & DriverVocabulary,
+): DriverRetryOptions | undefined {
+  const theirs = [...Object.keys(WORDS), 'restartOnFailure'];
+  const said = Object.entries(retry).filter(
+    ([key, value]) => theirs.includes(key) && value !== undefined,
+  );
+  return said.length > 0 ? (Object.fromEntries(said) as DriverRetryOptions) : undefined;
+}
+
 /** A client's options under those of one of its parts, each in whichever words. */
 export function narrowRetry(
   base: (ConnectorRetryOptions & DriverVocabulary) | undefined,

@@ -3,7 +3,7 @@ import { logLevel } from 'kafkajs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Kafka } from '../src/kafka.js';
 import { clientSettings, kafkaRetry, producerSettings } from '../src/options.js';
-import { narrowRetry, translate } from '../src/vocabulary.js';
+import { narrowRetry, theirWords, translate } from '../src/vocabulary.js';
 
 afterEach(() => vi.unstubAllEnvs());
 
@@ -54,6 +54,14 @@ describe('the two vocabularies', () => {
     ).toEqual({ maxAttempts: 9, baseDelayMs: 6, waitMs: 7 });
     const kafka = new Kafka({ brokers, logLevel: logLevel.NOTHING, retry: { retries: 3 } });
     expect(() => kafka.producer({ retry: { maxAttempts: 5 } })).not.toThrow();
+  });
+
+  it('are told apart where they mean different things', () => {
+    expect(theirWords({ maxAttempts: 1, baseDelayMs: 5, factor: 0.1, retries: 2 })).toEqual({
+      factor: 0.1,
+      retries: 2,
+    });
+    expect(theirWords({ maxAttempts: 1 })).toBeUndefined();
   });
 
   it('keep what only kafkajs understands, and leave out what it does not', () => {
