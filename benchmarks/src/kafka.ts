@@ -3,6 +3,7 @@ import { type KafkaCluster, startKafka } from '@outlast/test-integration/servers
 import { logLevel, Kafka as Plain } from 'kafkajs';
 import { compare, print, type Result, type Subject, workers } from './harness.js';
 import { heapUsed } from './heap.js';
+import { benchConsumer } from './kafka-consumer.js';
 
 const MS_PER_ROUND = 300;
 const VALUE = Buffer.alloc(100, 'x');
@@ -27,7 +28,7 @@ interface Sender {
 
 type Operation = () => Promise<unknown>;
 
-/** How our producer does beside kafkajs' own, on one broker, every message acknowledged by it (`acks: -1`). */
+/** How our producer and our consumer do beside kafkajs' own, on one broker, every message acknowledged by it (`acks: -1`). */
 export async function benchKafka(): Promise<{ readonly ok: boolean; readonly results: Result[] }> {
   await using cluster = await startKafka();
   const brokers = cluster.addresses;
@@ -70,6 +71,7 @@ export async function benchKafka(): Promise<{ readonly ok: boolean; readonly res
     );
   }
   for (const sender of [plain, idempotent, ours]) await sender.disconnect();
+  results.push(await benchConsumer(cluster));
   return { ok: (await memory(cluster)) && results.every(holds), results };
 }
 
