@@ -194,6 +194,7 @@ export class Engine implements LaneHost, HuntHost, OutcomesHost {
     }
     for (const queue of queues) {
       queue.failures += 1;
+      queue.unreachable = error;
       // Whether it is the leader or all of them is found out by the hunt, which paces itself.
       const delayMs = Math.min(50 * 2 ** Math.min(queue.failures - 1, 3), 400);
       this.again(queue, queue.failures === 1 ? 0 : delayMs);
@@ -261,7 +262,7 @@ export class Engine implements LaneHost, HuntHost, OutcomesHost {
     const down = this.hunt.reconnect.down;
     let nextAt = Infinity;
     for (const publish of [...this.ledger.publishes()]) {
-      if (publish.deadline <= now) this.end(publish, 'deadline');
+      if (publish.deadline <= now) this.end(publish, 'deadline', this.whyUnsent(publish));
       else if (down !== undefined && this.patienceOf(publish) <= now) {
         this.end(publish, 'exhausted', downError ?? down.error);
       } else {
@@ -274,6 +275,16 @@ export class Engine implements LaneHost, HuntHost, OutcomesHost {
     this.timer?.cancel();
     // Many deadlines are near each other: each look is at all of them.
     if (nextAt < Infinity && !this.closed) this.arm(Math.max(nextAt, now + LEAST_LOOK_MS));
+  }
+
+  /** Why a publish has not even been tried, if it has not: undefined if nothing has failed. */
+  private whyUnsent(publish: Publish): unknown {
+    if (publish.troubles.length > 0) return undefined;
+    for (const { topic, partition } of publish.parts) {
+      const { unreachable } = this.queueOf(topic, partition);
+      if (unreachable !== undefined) return unreachable;
+    }
+    return this.hunt.reconnect.down?.error;
   }
 
   private patienceOf(publish: Publish): number {

@@ -38,6 +38,7 @@ export class Outcomes {
   answered(queue: PartitionQueue, batch: Batch, reply: PartitionReply | undefined): void {
     const code = reply?.errorCode ?? 0;
     const verdict = judge(code, batch);
+    queue.unreachable = undefined;
     if (verdict === 'stored') {
       queue.failures = 0;
       queue.finish();

@@ -19,6 +19,8 @@ export class PartitionQueue {
   notBefore = 0;
   /** Failed attempts since the last that went well. */
   failures = 0;
+  /** Why its leader could not be reached, while that is so. */
+  unreachable: Error | undefined;
   /** The bytes that a batch may have here: less once the broker has refused one for its size. */
   private maxBytes: number;
   private parts: (Part | undefined)[] = [];

@@ -62,6 +62,7 @@ describe.skipIf(lab.reason !== '')(`bounds of a producer ${lab.reason}`, () => {
     expect(ended.ms).toBeGreaterThanOrEqual(690);
     expect(ended.ms).toBeLessThan(1500);
     const error = ended.ok ? undefined : ended.error;
+    expect(error).toMatchObject({ name: 'KafkaJSConnectionError', code: 'ECONNREFUSED' });
     expect(retryInfo(error)).toMatchObject({ reason: 'deadline', outcome: 'not-applied' });
     await lab.heal();
     await producer.send({ topic, messages: [{ value: 'next' }] });
