@@ -11,7 +11,8 @@ function suitesOf(system: string): string[] {
 /**
  * Real servers and real faults. One file after the other: two cores cannot hold two fault suites,
  * and a suite that is starved of time tests the machine. The Postgres suites run on both
- * majors of the server, those of our Redis client on both majors of the driver.
+ * majors of the server, those of our Redis client on both majors of the driver, and a few of Kafka's on both
+ * majors of the broker.
  */
 export default defineConfig({
   resolve: { conditions: ['source'] },
@@ -40,6 +41,16 @@ export default defineConfig({
         },
       },
       { extends: true, test: { name: 'redis', include: suitesOf('redis') } },
+      { extends: true, test: { name: 'kafka', include: suitesOf('kafka') } },
+      {
+        extends: true,
+        // what depends on the broker's answers, not on how it is broken
+        test: {
+          name: 'kafka-second-major',
+          include: ['test-integration/suites/kafka/producer.test.ts'],
+          env: { OUTLAST_KAFKA_MAJOR: 'second' },
+        },
+      },
       {
         extends: true,
         // our client on ioredis 5: what depends on the driver, not on libraries and topologies

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { kafkaPresent, kafkaTools, prepareKafka } from './kafka.js';
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const MODULES = path.join(ROOT, 'node_modules');
@@ -16,8 +17,8 @@ const isRoot = process.getuid?.() === 0;
 
 /**
  * Makes the checkout ready to run. Silent about what is ready already, one line for everything it does.
- * A PostgreSQL comes with npm. `servers` names what else is wanted: `postgres`, a second major of it, and
- * `redis`. They are installed with apt-get where that is allowed (root, or CI=true with sudo); where it is not,
+ * A PostgreSQL comes with npm. `servers` names what else is wanted: `postgres`, a second major of it, `redis`,
+ * `kafka`, and `kafka-second`, an older one of it. They are installed with apt-get where that is allowed (root, or CI=true with sudo); where it is not,
  * a line says why, and what would cure it. Rejects with a sentence that names what to do.
  */
 export async function bootstrap({ servers = [] } = {}) {
@@ -178,25 +179,56 @@ const SERVERS = {
     packages: ['redis-server'],
     brew: 'redis',
   },
+  kafka: kafka('4.1.1', 'Kafka'),
+  'kafka-second': kafka('3.9.1', 'a second Kafka'),
 };
 
-async function installServer({ present, what, packages, fallback, brew, guards }) {
+/** Java and Maven are the system's to bring, the broker is fetched with them. */
+function kafka(version, what) {
+  return {
+    present: () => kafkaPresent(version),
+    what,
+    packages: ['maven', 'default-jre-headless'],
+    brew: 'maven openjdk',
+    tools: kafkaTools,
+    prepare: () => prepareKafka(version, { run, say }),
+  };
+}
+
+async function installServer(server) {
+  const { present, what, prepare, tools = present } = server;
   if (present()) return;
-  const cure =
-    process.platform === 'darwin'
-      ? `brew install ${brew}`
-      : `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}   (as root)`;
-  const without = (why) => say(`tests on ${what} are skipped: ${why}. To have them: ${cure}`);
+  const without = (why, cure = cureOf(server)) =>
+    say(`tests on ${what} are skipped: ${why}. To have them: ${cure}`);
+  if (!tools()) {
+    const refusal = await install(server);
+    if (refusal) return without(refusal);
+  }
+  try {
+    await prepare?.();
+  } catch (error) {
+    return without(error.message, 'see to it, and run the command again');
+  }
+}
+
+function cureOf({ packages, brew }) {
+  return process.platform === 'darwin'
+    ? `brew install ${brew}`
+    : `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}   (as root)`;
+}
+
+/** By apt-get; returns why not, if it does not. */
+async function install({ present, what, packages, fallback, guards, tools = present }) {
   const refusal = aptRefusal();
-  if (refusal) return without(refusal);
+  if (refusal) return refusal;
   say(`installing ${what} (apt-get install ${packages.join(' ')})`);
   try {
     const script = aptScript(packages, fallback, guards);
     await run([...(isRoot ? [] : ['sudo', '-n']), 'sh', '-c', script], { asOwner: false });
   } catch (error) {
-    return without(`apt-get failed: ${error.message}`);
+    return `apt-get failed: ${error.message}`;
   }
-  if (!present()) without('what apt-get installed does not bring it');
+  return tools() ? undefined : 'what apt-get installed does not bring it';
 }
 
 /** No service may start, and every guard goes again unless it was there before. */

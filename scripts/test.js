@@ -96,7 +96,7 @@ async function vitest(name, args) {
 const seconds = (start) => `${((Date.now() - start) / 1000).toFixed(1)} s`;
 
 const start = Date.now();
-await bootstrap({ servers: ['postgres', 'redis'] });
+await bootstrap({ servers: ['postgres', 'redis', 'kafka', 'kafka-second'] });
 await check('types', bin('tsc'), ['-p', 'tsconfig.test.json']);
 await check('lint', bin('biome'), ['check', '--error-on-warnings', '.']);
 await check('knip', bin('knip'), []);
@@ -123,6 +123,7 @@ await check(
   ['scripts/demo.js', 'redis', '--seconds', '40'],
   NO_SERVER,
 );
+await check('demo of Kafka', process.execPath, ['scripts/demo.js', 'kafka'], NO_SERVER);
 
 rmSync(reports, { recursive: true, force: true });
 if (failures.length > 0)

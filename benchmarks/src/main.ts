@@ -1,9 +1,15 @@
 import { benchCore } from './core.js';
 import { save } from './harness.js';
+import { benchKafka } from './kafka.js';
 import { benchPostgres } from './postgres.js';
 import { benchRedis } from './redis.js';
 
-const BENCHMARKS = { core: benchCore, postgres: benchPostgres, redis: benchRedis } as const;
+const BENCHMARKS = {
+  core: benchCore,
+  postgres: benchPostgres,
+  redis: benchRedis,
+  kafka: benchKafka,
+} as const;
 
 const asked = process.argv.slice(2);
 const names = (asked.length > 0 ? asked : Object.keys(BENCHMARKS)) as (keyof typeof BENCHMARKS)[];

@@ -5,8 +5,8 @@ import type { Ledger } from './ledger.js';
 /** There is no server to run the drill on; its message says what would cure it. */
 export class NoServerError extends Error {}
 
-/** `ours` is the one that has to hold; `older` is the driver one major back. */
-export type LaneKey = 'plain' | 'older' | 'hand' | 'ours';
+/** `ours` is the one that has to hold; `older` is the driver one major back, `idempotent` the driver at its safest. */
+export type LaneKey = 'plain' | 'older' | 'idempotent' | 'hand' | 'ours';
 
 /** One application under the drill. */
 export interface Lane {
@@ -66,5 +66,9 @@ export interface Drill {
   readonly title: string;
   readonly quotas: readonly Quota[];
   readonly promises: readonly WayPromise[];
+  /** Whether its application reads. Default true. */
+  readonly reads?: boolean;
+  /** Whether its application has transactions. Default true. */
+  readonly transactions?: boolean;
   run(run: Run): Promise<Outcome>;
 }

@@ -47,7 +47,7 @@ export function judge(
   if (!ours) return { void: ['no lane of ours'], checks: [], held: false, exitCode: 2 };
   const checks = [
     ...promised(drill, ours),
-    ...rows(ours),
+    ...rows(drill, ours),
     gap(ours.lane, longestOutageMs),
     {
       what: 'The password in its address is seen nowhere',
@@ -77,10 +77,10 @@ function promised(drill: Drill, { lane, audit }: LaneResult): Check[] {
       seen: `${figure(ok)} ok, ${unknown} unknown, ${failed} failed${pending > 0 ? `, ${pending} never settled` : ''}`,
     };
   });
-  return [reads, ...writes];
+  return drill.reads === false ? writes : [reads, ...writes];
 }
 
-function rows({ audit }: LaneResult): Check[] {
+function rows({ transactions = true }: Drill, { audit }: LaneResult): Check[] {
   const { ok, unknown, present, unknownApplied, failedApplied, lost, doubled } = audit.total;
   return [
     { what: 'Nothing acknowledged is lost', held: lost === 0, seen: `${lost} lost` },
@@ -90,11 +90,9 @@ function rows({ audit }: LaneResult): Check[] {
       held: failedApplied === 0,
       seen: `${failedApplied} lies`,
     },
-    {
-      what: 'No transaction is torn',
-      held: audit.torn === 0,
-      seen: `${audit.torn} torn`,
-    },
+    ...(transactions
+      ? [{ what: 'No transaction is torn', held: audit.torn === 0, seen: `${audit.torn} torn` }]
+      : []),
     {
       what: 'The ledger adds up: applied = acknowledged + unknown that are there',
       held: audit.addsUp && audit.strangers === 0 && present === ok + unknownApplied,

@@ -1,5 +1,6 @@
 export type { FaultCounts } from './counts.js';
 export type { Cut, Direction, FaultHit, FaultKind, FaultSpec } from './fault.js';
+export { type KafkaApi, kafkaRequest, type Swallowing, swallowEvery } from './kafka.js';
 export { type Pattern, POSTGRES_READY } from './pattern.js';
 export { type TerminateOptions, terminateBackends } from './process-faults.js';
 export { FaultProxy, type OpenConnection, type ProxyOptions, startProxy } from './proxy.js';

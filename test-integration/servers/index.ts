@@ -1,4 +1,10 @@
 export { type Identity, serverIdentity, temporaryFolder } from './identity.js';
+export { type KafkaOptions, NativeKafka, startKafka } from './kafka.js';
+export { KafkaBroker } from './kafka-broker.js';
+export { KafkaCluster, type TopicOptions } from './kafka-cluster.js';
+export { findKafka, type KafkaInstallation } from './kafka-jars.js';
+export type { LoggedMessage } from './kafka-log.js';
+export type { KafkaSettings, ProxiedPort } from './kafka-settings.js';
 export { freePort, isFree } from './ports.js';
 export { NativePostgres, type PostgresOptions, startPostgres } from './postgres.js';
 export { findPostgres, type PostgresInstallation } from './postgres-binaries.js';
@@ -21,6 +27,7 @@ export {
 } from './redis-server.js';
 export type { RedisSettings } from './redis-settings.js';
 export { isSkipped, type Skipped } from './skipped.js';
+export { missingKafka, type TakeKafkaOptions, takeKafka } from './take-kafka.js';
 export { type TakeOptions, takePostgres } from './take-postgres.js';
 export { missingRedis, type TakeRedisOptions, takeRedis } from './take-redis.js';
 export { type WaitOptions, waitFor } from './wait.js';

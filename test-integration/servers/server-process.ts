@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { atExit } from './cleanup.js';
 import { killTree, pauseTree, resumeTree } from './processes.js';
 import { waitFor } from './wait.js';
+import { watchdog } from './watchdog.js';
 
 const START_MS = 30_000;
 const STOP_MS = 15_000;
@@ -16,6 +17,8 @@ export interface ServerProgram {
   args: string[];
   /** Its working folder; its output goes to `server.log` there. */
   folder: string;
+  /** Whether it ends, and its folder goes, even when this process is killed with -9. Default false. */
+  watched?: boolean;
 }
 
 /** One server process that is a child of ours: started, stopped, killed, paused, started again. */
@@ -90,15 +93,17 @@ export class ServerProcess {
   }
 
   #spawn(): ChildProcess {
-    const { program, args, folder } = this.#of;
+    const { program, args, folder, watched } = this.#of;
     const log = openSync(this.#log, 'a');
     const child = spawn(program, args, { cwd: folder, stdio: ['ignore', log, log] });
     closeSync(log);
     this.#child = child;
     const pid = child.pid;
     if (pid) atExit.kill(pid);
+    const callOff = pid && watched ? watchdog(pid, folder) : undefined;
     const ended = (): void => {
       if (pid) atExit.ended(pid);
+      callOff?.();
       if (this.#child === child) this.#child = undefined;
     };
     child.once('exit', ended);

@@ -91,6 +91,7 @@ function laneHead(between: string, results: readonly LaneResult[]): string {
 const ROLES: Record<Lane['key'], string> = {
   plain: 'the driver alone',
   older: 'the driver, one major back',
+  idempotent: 'the driver at its safest',
   hand: 'a retry loop by hand',
   ours: 'ours',
 };

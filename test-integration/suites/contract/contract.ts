@@ -23,6 +23,8 @@ export interface ContractClient {
 /** A real service that can be broken. */
 export interface ContractService {
   readonly port: number;
+  /** Where its proxy has to listen, if the service itself tells its clients so. Default: anywhere. */
+  readonly proxyPort?: number;
   stop(): Promise<void>;
   start(): Promise<void>;
   kill9(): Promise<void>;
@@ -42,6 +44,8 @@ export interface Contract {
   makeClient(port: number, retry?: ConnectorRetryOptions): ContractClient;
   /** What `read` and `write` look like on the wire. */
   readonly wire: { readonly read: Pattern; readonly write: Pattern };
+  /** Whether the service can tell what became of a write whose answer was lost, so that nothing surfaces. Default false. */
+  readonly resolves?: boolean;
   /** The codes with which the driver says that nobody listens. */
   readonly refusedCode: string;
   /**

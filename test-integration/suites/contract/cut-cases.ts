@@ -28,13 +28,20 @@ export function cutCases(fixture: ContractFixture): void {
     expect(armed.fired).toBe(1);
   });
 
+  if (fixture.contract.resolves) resolved(fixture);
+  else surfaced(fixture);
+}
+
+const LOST = [
+  ['reset', 'cut-before', 0],
+  ['fin', 'cut-before', 0],
+  ['reset', 'cut-after', 1],
+  ['fin', 'cut-after', 1],
+] as ['reset' | 'fin', FaultKind, number][];
+
+function surfaced(fixture: ContractFixture): void {
   // Whether a request was lost before the service or behind it cannot be seen at this end.
-  it.each([
-    ['reset', 'cut-before', 0],
-    ['fin', 'cut-before', 0],
-    ['reset', 'cut-after', 1],
-    ['fin', 'cut-after', 1],
-  ] as ['reset' | 'fin', FaultKind, number][])(
+  it.each(LOST)(
     'surfaces a write whose answer was lost (%s, %s) as outcome unknown, and does not repeat it',
     async (how, fault, traces) => {
       const { proxy, contract } = fixture;
@@ -57,6 +64,26 @@ export function cutCases(fixture: ContractFixture): void {
       expect(retries).toEqual([]);
       expect(unknowns).toEqual([error]);
       expect(await fixture.countWrites(id)).toBe(traces);
+      await client.read();
+    },
+  );
+}
+
+function resolved(fixture: ContractFixture): void {
+  it.each(LOST)(
+    'finds out what became of a write whose answer was lost (%s, %s), and it is applied once',
+    async (how, fault) => {
+      const { proxy, contract } = fixture;
+      const client = fixture.client();
+      const unknowns: unknown[] = [];
+      client.policy.on('outcomeUnknown', (event) => unknowns.push(event.error));
+      await client.read();
+      const id = fixture.id();
+      const armed = proxy.arm({ when: { bytes: contract.wire.write }, fault, how });
+      await client.write(id);
+      expect(await armed.hit).toMatchObject({ delivered: fault === 'cut-after' });
+      expect(unknowns).toEqual([]);
+      expect(await fixture.countWrites(id)).toBe(1);
       await client.read();
     },
   );

@@ -19,7 +19,8 @@ export class ContractFixture {
 
   use(): void {
     beforeEach(async () => {
-      this.proxy = await startProxy({ targetPort: this.service.port });
+      const { port: targetPort, proxyPort: port } = this.service;
+      this.proxy = await startProxy({ targetPort, ...(port !== undefined && { port }) });
     });
     afterEach(async () => {
       for (const client of this.#clients) await this.close(client);

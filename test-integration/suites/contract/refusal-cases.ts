@@ -75,7 +75,7 @@ export function refusalCases(fixture: ContractFixture): void {
       delayMs = event.delayMs;
     });
     const pending = ending(client.read());
-    await waitFor(() => delayMs > 1000, { what: 'a long delay' });
+    await waitFor(() => delayMs > 400, { what: 'a long delay' });
     const closing = performance.now();
     await fixture.close(client);
     const ended = await pending;

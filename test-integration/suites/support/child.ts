@@ -19,7 +19,8 @@ let built: Promise<unknown> | undefined;
 /** A Node process without vitest gets the packages as a user does: built. Quick when nothing has changed. */
 function build(): Promise<unknown> {
   const tsc = fileURLToPath(new URL('node_modules/typescript/bin/tsc', `file://${ROOT}`));
-  built ??= promisify(execFile)(process.execPath, [tsc, '-b', 'packages/pg-retry'], { cwd: ROOT });
+  // it refers to all packages, and its servers and faults may be wanted too
+  built ??= promisify(execFile)(process.execPath, [tsc, '-b', 'test-integration'], { cwd: ROOT });
   return built;
 }
 

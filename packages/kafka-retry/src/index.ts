@@ -1,0 +1,81 @@
+import kafkajs from 'kafkajs';
+import { Kafka } from './kafka.js';
+
+export {
+  ClosedError,
+  isClosedError,
+  isDeadlineExceededError,
+  isOptionError,
+  isOutcomeUnknown,
+  OptionError,
+  OutlastError,
+  retryInfo,
+} from '@outlast/core-retry';
+export * from 'kafkajs';
+export { classifyKafka, RETRYABLE_CODES } from './classify.js';
+export type {
+  HandlerExtras,
+  RetryConsumer,
+  RetryConsumerConfig,
+  RetryRunConfig,
+} from './consumer.js';
+export type { DeadLetterOptions } from './dead-letters.js';
+export {
+  AclOperationTypes,
+  AclPermissionTypes,
+  AclResourceTypes,
+  CompressionCodecs,
+  ConfigResourceTypes,
+  ConfigSource,
+  KafkaJSAggregateError,
+  KafkaJSAlterPartitionReassignmentsError,
+  KafkaJSBrokerNotFound,
+  KafkaJSConnectionClosedError,
+  KafkaJSConnectionError,
+  KafkaJSCreateTopicError,
+  KafkaJSDeleteGroupsError,
+  KafkaJSDeleteTopicRecordsError,
+  KafkaJSError,
+  KafkaJSFetcherRebalanceError,
+  KafkaJSGroupCoordinatorNotFound,
+  KafkaJSInvalidLongError,
+  KafkaJSInvalidVarIntError,
+  KafkaJSInvariantViolation,
+  KafkaJSLockTimeout,
+  KafkaJSMemberIdRequired,
+  KafkaJSMetadataNotLoaded,
+  KafkaJSNoBrokerAvailableError,
+  KafkaJSNonRetriableError,
+  KafkaJSNotImplemented,
+  KafkaJSNumberOfRetriesExceeded,
+  KafkaJSOffsetOutOfRange,
+  KafkaJSPartialMessageError,
+  KafkaJSProtocolError,
+  KafkaJSRequestTimeoutError,
+  KafkaJSSASLAuthenticationError,
+  KafkaJSServerDoesNotSupportApiKey,
+  KafkaJSStaleTopicMetadataAssignment,
+  KafkaJSTimeout,
+  KafkaJSTopicMetadataNotLoaded,
+  KafkaJSUnsupportedMagicByteInMessageSet,
+  ResourcePatternTypes,
+} from './driver.js';
+export { isQueueFullError, QueueFullError } from './errors.js';
+export type { Health } from './health.js';
+export { messageResults } from './ledger.js';
+export {
+  type KafkaRetryOptions,
+  kafkaRetry,
+  type RetryKafkaConfig,
+  type RetryProducerConfig,
+} from './options.js';
+export type { RetryProducer, SendBatchRecord, SendRecord } from './producer.js';
+export type { MessageResult } from './publish.js';
+export { Kafka };
+
+/** kafkajs has everything on its default export; so have we, with our Kafka. */
+const drop: Omit<typeof kafkajs, 'Kafka'> & { readonly Kafka: typeof Kafka } = {
+  ...kafkajs,
+  Kafka,
+};
+export default drop;

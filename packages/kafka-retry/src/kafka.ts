@@ -1,0 +1,177 @@
+import type { RetryPolicy } from '@outlast/core-retry';
+import { redact } from '@outlast/core-retry/connector';
+import { type Consumer, Kafka as DriverKafka, Partitioners, type Producer } from 'kafkajs';
+import {
+  CONSUMER_DEFAULTS,
+  createConsumer,
+  type RetryConsumer,
+  type RetryConsumerConfig,
+} from './consumer.js';
+import { checkDeadLetter, DeadLetters } from './dead-letters.js';
+import { Engine } from './engine.js';
+import { checkHealth, type Health } from './health.js';
+import { lagOfGroup } from './lag.js';
+import {
+  type ClientSettings,
+  clientSettings,
+  type ProducerSettings,
+  producerSettings,
+  type RetryKafkaConfig,
+  type RetryProducerConfig,
+  refuseTypingErrors,
+} from './options.js';
+import { createProducer, type ProducerOptions, type RetryProducer } from './producer.js';
+import { narrowRetry, theirWords } from './vocabulary.js';
+import { internals, type WireOptions } from './wire.js';
+
+const DEFAULT_METADATA_MAX_AGE_MS = 300_000;
+const DEFAULT_CONNECTION_TIMEOUT_MS = 1000;
+
+/** What a producer gets that has a `transactionalId`: kafkajs' own, untouched. */
+interface TransactionalConfig extends RetryProducerConfig {
+  readonly transactionalId: string;
+}
+
+/**
+ * `Kafka` of kafkajs whose producers lose and double nothing, and whose consumers no handler can end. Admin clients
+ * and producers with a `transactionalId` are kafkajs' own.
+ */
+export class Kafka extends DriverKafka {
+  /** Who tells what happens: `kafka.policy.on('down', …)`. */
+  readonly policy: RetryPolicy;
+  readonly #config: RetryKafkaConfig;
+  readonly #settings: ClientSettings;
+
+  /** @throws OptionError naming the option or variable, the value and what is valid */
+  constructor(config: RetryKafkaConfig) {
+    refuseTypingErrors(config);
+    const { retry, ...driver } = config;
+    const settings = clientSettings(retry, config.requestTimeout);
+    super({ ...driver, ...(settings.driver !== undefined && { retry: settings.driver }) });
+    this.policy = settings.policy;
+    this.#config = config;
+    this.#settings = settings;
+    this.#report();
+  }
+
+  /**
+   * A producer as kafkajs has it, on sequence numbers of its own: see docs/kafka.md. With a `transactionalId` it is
+   * kafkajs' own.
+   *
+   * @throws OptionError naming the option, the value and what is valid
+   */
+  override producer(config: TransactionalConfig): Producer;
+  override producer(config?: RetryProducerConfig): RetryProducer;
+  override producer(config: RetryProducerConfig = {}): Producer | RetryProducer {
+    const own = producerSettings(config);
+    const narrowed = this.#narrowed(config.retry);
+    if (config.transactionalId !== undefined) return this.#driverProducer(config, narrowed);
+    return createProducer(this.#producerOptions(config, own, narrowed));
+  }
+
+  /** Whether the brokers answer, who they are, and how far a group is behind. Never rejects. */
+  healthCheck({ groupId }: { readonly groupId?: string } = {}): Promise<Health> {
+    const options = this.#producerOptions({}, producerSettings({}), this.#settings);
+    const lag =
+      groupId === undefined
+        ? undefined
+        : () => lagOfGroup(super.admin({ retry: { retries: 0 } }), groupId);
+    return checkHealth(this.policy, new Engine(options), true, lag);
+  }
+
+  #producerOptions(
+    config: RetryProducerConfig,
+    own: ProducerSettings,
+    narrowed: ClientSettings,
+  ): ProducerOptions {
+    const {
+      createPartitioner = Partitioners.DefaultPartitioner,
+      metadataMaxAge,
+      allowAutoTopicCreation,
+    } = config;
+    return {
+      ...own,
+      ...narrowed,
+      wire: this.#wire(),
+      seeds: this.#config.brokers,
+      partitioner: createPartitioner(),
+      allowAutoTopicCreation: allowAutoTopicCreation ?? true,
+      metadataMaxAgeMs: metadataMaxAge ?? DEFAULT_METADATA_MAX_AGE_MS,
+      logger: this.logger().namespace('Producer'),
+      numbersAsked: config.idempotent === true,
+    };
+  }
+
+  /**
+   * A consumer as kafkajs has it, whose handlers may fail: see docs/kafka.md.
+   *
+   * @throws OptionError naming the option, the value and what is valid
+   */
+  override consumer(config: RetryConsumerConfig): RetryConsumer & Consumer {
+    const { retry, deadLetter, ...rest } = config;
+    const { policy } = this.#narrowed(retry);
+    // Our words are about handlers, kafkajs' about its own fetching.
+    const driver = retry && theirWords(retry);
+    if (deadLetter !== undefined) checkDeadLetter(deadLetter);
+    // Not the consumer's own attempts and delays: a letter is to arrive.
+    const letters =
+      deadLetter &&
+      new DeadLetters(deadLetter, config.groupId, () =>
+        this.producer({ allowAutoTopicCreation: false }),
+      );
+    const consumer = super.consumer({
+      ...CONSUMER_DEFAULTS,
+      ...rest,
+      ...(driver !== undefined && { retry: driver }),
+    });
+    return createConsumer(consumer, policy, config.heartbeatInterval, letters) as RetryConsumer &
+      Consumer;
+  }
+
+  /** One line an outage in kafkajs' own log, in place of one a refused connection. */
+  #report(): void {
+    const logger = this.logger();
+    this.policy.on('down', ({ operation, error }) => {
+      const text = error instanceof Error ? error.message : String(error);
+      logger.warn('No broker can be reached', { operation, error: redact(text) });
+    });
+    this.policy.on('up', ({ operation, downMs }) => {
+      logger.info('The brokers can be reached again', { operation, downMs: Math.round(downMs) });
+    });
+  }
+
+  /** The client's settings, unless a part of it has its own. */
+  #narrowed(retry: RetryKafkaConfig['retry']): ClientSettings {
+    if (retry === undefined) return this.#settings;
+    const both = narrowRetry(this.#config.retry, retry);
+    return clientSettings(both, this.#config.requestTimeout);
+  }
+
+  #driverProducer(config: RetryProducerConfig, { driver }: ClientSettings): Producer {
+    const { retry, lingerMs, maxBatchBytes, maxQueueBytes, overflow, messageIds, ...rest } = config;
+    return super.producer({
+      ...rest,
+      ...(retry !== undefined && driver !== undefined && { retry: driver }),
+    });
+  }
+
+  #wire(): WireOptions {
+    const config = this.#config;
+    const { sasl, connectionTimeout = DEFAULT_CONNECTION_TIMEOUT_MS } = config;
+    return {
+      logger: this.logger(),
+      socketFactory: config.socketFactory ?? internals.defaultSocketFactory(),
+      ...(config.ssl !== undefined && { ssl: config.ssl }),
+      // kafkajs hangs what it has made of it on the object itself.
+      ...(sasl !== undefined && { sasl: { ...sasl } }),
+      ...(config.clientId !== undefined && { clientId: config.clientId }),
+      connectionTimeout,
+      requestTimeout: this.#settings.requestTimeoutMs,
+      authenticationTimeout: config.authenticationTimeout,
+      ...(config.reauthenticationThreshold !== undefined && {
+        reauthenticationThreshold: config.reauthenticationThreshold,
+      }),
+      instrumentationEmitter: new internals.InstrumentationEventEmitter(),
+    };
+  }
+}
