@@ -113,7 +113,6 @@ for (const name of readdirSync(join(root, 'packages'))) {
 await vitest('integration', ['--config', 'vitest.integration.config.ts']);
 await check('demo', process.execPath, ['scripts/demo.js']);
 await check('demo of Redis', process.execPath, ['scripts/demo.js', 'redis', '--seconds', '40']);
-await check('demo of Kafka', process.execPath, ['scripts/demo.js', 'kafka']);
 
 rmSync(reports, { recursive: true, force: true });
 if (failures.length > 0)
