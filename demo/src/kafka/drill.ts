@@ -34,7 +34,7 @@ import { Workload } from './workload.js';
 const WORKERS = 20;
 const PRODUCERS = 5;
 const HOME_MS = 20_000;
-const END_MS = 10_000;
+const END_MS = 4_000;
 const USER = 'app';
 
 const LANES: readonly { key: LaneKey; title: string }[] = [
