@@ -103,6 +103,10 @@ const NAMES: Readonly<Record<string, Row>> = {
 const TLS_CODE =
   /^(?:ERR_TLS_|ERR_SSL_|ERR_OSSL_|UNABLE_TO|DEPTH_ZERO_SELF|SELF_SIGNED_CERT|CERT|CRL|INVALID_CA|HOSTNAME_MISMATCH)/;
 
+/** Source: kafkajs 2.2.4, `src/network/connection.js`: what it says of a connection that is lost, not refused. */
+const LOST_MEANWHILE =
+  /Connection error|Closed connection|Connection timeout|timed out|Not connected|disconnected/;
+
 const MOST_CAUSES = 8;
 
 /**
@@ -139,6 +143,10 @@ function classify(error: unknown, phase: Phase): Failure {
   if (/\bconnect E|getaddrinfo|^Not connected|Connection timeout/.test(text)) phase = 'connect';
   const system = classifySystemError(error, phase);
   if (system !== undefined) return system;
+  // kafkajs says "authentication failed" of a connection that was lost meanwhile, too, and drops the cause.
+  if (name === 'KafkaJSSASLAuthenticationError' && LOST_MEANWHILE.test(text)) {
+    return { category: 'network', transient: true, outcome: 'not-applied' };
+  }
   const known = typeof name === 'string' ? NAMES[name] : undefined;
   if (known !== undefined) return failure(known, phase);
   if (isPoolBug(error, text)) return failure(['unavailable', true, 'unknown'], phase);

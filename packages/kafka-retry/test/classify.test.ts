@@ -126,6 +126,30 @@ describe('kafkajs’ own errors', () => {
     expect(classifyKafka(error, 'sent').transient).toBe(transient);
   });
 
+  it.each([
+    ['SASL PLAIN authentication failed: Connection error: read ECONNRESET', 'network', true],
+    ['SASL PLAIN authentication failed: Connection error: write ECONNRESET', 'network', true],
+    ['SASL SCRAM SHA256 authentication failed: Closed connection', 'network', true],
+    [
+      'SASL PLAIN authentication failed: Authentication failed: Invalid username or password',
+      'auth',
+      false,
+    ],
+  ])(
+    'a connection that is lost while it authenticates is no refusal: %s',
+    (text, category, transient) => {
+      const error = new (drivers['KafkaJSSASLAuthenticationError'] as (typeof drivers)[string])(
+        text,
+        {},
+      );
+      expect(classifyKafka(error, 'sent')).toMatchObject({
+        category,
+        transient,
+        outcome: 'not-applied',
+      });
+    },
+  );
+
   it('that hold several are as good as the worst of them', () => {
     const fatal = protocolError(38);
     const soft = protocolError(7);
