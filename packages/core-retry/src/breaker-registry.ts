@@ -154,7 +154,16 @@ export class BreakerRegistry {
     const key = `${escaped(service)}:${escaped(operation)}`;
     const settings = options === undefined ? this.settings : this.resolve(options);
     const breaker = new CircuitBreaker({ name: key }, settings);
-    const entry: BreakerEntry = { service, operation, key, breaker, used: true, unit: undefined };
+    // One copy of the service's name for all of its entries: each call may bring a text of its own.
+    const [first] = this.services.get(service)?.values() ?? [];
+    const entry: BreakerEntry = {
+      service: first?.service ?? service,
+      operation,
+      key,
+      breaker,
+      used: true,
+      unit: undefined,
+    };
     const kept = this.order.size < this.maxEntries || this.evict();
     const link =
       kept && this.store !== undefined
