@@ -1,11 +1,15 @@
-import type { Failure, Reason, RetryPolicy, Timer } from '@outlast/core-retry';
+import type { Failure, Reason, RetryPolicy } from '@outlast/core-retry';
 import { refusedByBreaker } from './breaker.js';
-import type { ClusterInternals } from './cluster-driver.js';
+import { ByHand, type HandHost } from './cluster-by-hand.js';
+import type { ClusterInternals, PinnedNode } from './cluster-driver.js';
 import { ClusterLimits } from './cluster-limits.js';
-import { LOST, watchNode } from './cluster-node.js';
+import { LOST, type NodeHost, watchNode } from './cluster-node.js';
+import { ClusterTransactions, type GroupHost } from './cluster-transactions.js';
+import { ClusterWatches } from './cluster-watches.js';
 import { Outage } from './connect.js';
 import { CONNECTION_CLOSED, type Command, type RedisInternals } from './driver.js';
 import { connectionClosed, QueueFullError } from './errors.js';
+import { kindOf } from './kinds.js';
 import { NARROWED, watchSignal } from './narrow.js';
 import {
   announceRetry,
@@ -17,15 +21,21 @@ import {
   surface,
 } from './operation.js';
 import type { ClientSettings } from './options.js';
+import { Pauses } from './pauses.js';
+import { REPEATABLE } from './repeatable.js';
 import { isWaitedFor } from './replies.js';
 import { Tokens } from './resolve.js';
-import { inTransaction, isKind } from './transactions.js';
+import { IN_TRANSACTION, inTransaction } from './transactions.js';
 import { mayRepeat } from './verdict.js';
 
-type Base = Pick<ClusterInternals, 'sendCommand' | 'delayUntilReady'>;
+/** The driver's methods that ours go on to: those of its class, or of a client that somebody else made. */
+export type ClusterBase = Pick<
+  ClusterInternals,
+  'sendCommand' | 'delayUntilReady' | 'handleError' | 'disconnect' | 'quit' | 'setStatus'
+>;
 
 /** What a command was before it was handed to the Cluster. */
-const FINAL: unique symbol = Symbol('outlast.final');
+export const FINAL: unique symbol = Symbol('outlast.final');
 
 declare module './driver.js' {
   interface Command {
@@ -42,9 +52,9 @@ const REDIRECTIONS = /^(?:MOVED|ASK|TRYAGAIN|CLUSTERDOWN) /;
  * its node closes, and gives up after 16 turns of 100 ms. Here a command whose answer was lost goes again
  * only if it may, and one that may goes on for as long as its patience lasts.
  */
-export class ClusterGuard {
+export class ClusterGuard implements NodeHost, GroupHost, HandHost {
   readonly client: ClusterInternals;
-  readonly base: Base;
+  readonly base: ClusterBase;
   readonly settings: ClientSettings;
   readonly policy: RetryPolicy;
   readonly outage: Outage;
@@ -53,47 +63,95 @@ export class ClusterGuard {
   quitting = false;
   /** Why the latest connection to a node failed. */
   nodeError: Error | undefined;
+  /** The driver is asked to find another way for a command; whatever else it would resend it may not. */
+  redirecting = false;
+  /** Somebody else has made the client, and may have given it commands before. */
+  adopted = false;
+  readonly watches: ClusterWatches;
   private readonly tokens = new Tokens();
   private readonly limits: ClusterLimits;
-  private readonly timers = new Map<Command, Timer>();
+  private readonly transactions: ClusterTransactions;
+  private readonly byHand: ByHand;
+  private readonly pauses: Pauses;
 
-  constructor(client: ClusterInternals, base: Base, settings: ClientSettings) {
+  constructor(client: ClusterInternals, base: ClusterBase, settings: ClientSettings) {
     this.client = client;
     this.base = base;
     this.settings = settings;
     this.policy = settings.policy;
     this.outage = new Outage(settings.policy);
+    this.pauses = new Pauses(settings.policy);
     this.limits = new ClusterLimits(client, settings.policy, {
-      waits: (command) => this.timers.has(command),
+      waits: (command) => this.pauses.has(command) || this.transactions.holds(command),
       patienceOf: (command) => this.patienceOf(command),
-      expired: (command, error) => this.end(command, this.explained(error), 'exhausted', 'acquire'),
+      expired: (command, error) => this.giveUp(command, error),
       surface: (...how) => this.surface(...how),
     });
+    this.watches = new ClusterWatches(client);
+    this.transactions = new ClusterTransactions(this);
+    this.byHand = new ByHand(this);
   }
 
   /** A connection to a node is made. */
   adopt(node: RedisInternals): void {
-    watchNode(node, this.policy, (error) => {
-      this.nodeError = error;
-    });
+    watchNode(node, this);
+  }
+
+  nodeFailed(error: Error): void {
+    this.nodeError = error;
+  }
+
+  isOver(command: Command): boolean {
+    return command[OPERATION]?.ended === true || this.transactions.isSpoilt(command);
   }
 
   /** Takes the place of the driver's `sendCommand`. */
-  send(command: Command, stream?: object, node?: object): unknown {
+  send(command: Command, stream?: object, node?: PinnedNode): unknown {
     if (command[FINAL] !== undefined) {
-      return this.base.sendCommand.call(this.client, command, stream, node);
+      // It has waited for the map of slots.
+      if (!this.isOver(command)) this.base.sendCommand.call(this.client, command, stream, node);
+      return command.promise;
     }
-    if (!this.admit(command)) return command.promise;
+    const kind = kindOf(command.name);
+    if (node === undefined) this.byHand.claim(command, kind);
+    if (!this.admit(command, kind, node?.slot)) return command.promise;
     command[FINAL] = command.reject;
-    if (node === undefined) this.dispatch(command, command);
+    if (command[IN_TRANSACTION] === true) this.byHand.send(command, kind);
+    else if (node === undefined) this.dispatch(command, command);
     else {
       command.reject = (error) => this.slotFailed(command, error);
+      if (stream !== undefined && isPart(command, kind)) {
+        this.transactions.join(command, stream, node.slot);
+      }
       this.base.sendCommand.call(this.client, command, stream, node);
     }
     return command.promise;
   }
 
-  private admit(command: Command): boolean {
+  /** Hands a command to the driver, for a node. */
+  forward(command: Command, node: PinnedNode): void {
+    this.base.sendCommand.call(this.client, command, undefined, node);
+  }
+
+  /** Takes over a command that a node of a client that somebody else made holds. */
+  takeOver(command: Command): void {
+    command[STARTED] = Math.trunc(this.policy.settings.clock.now());
+    command[FINAL] = command.reject;
+    command.reject =
+      command.pipelineIndex === undefined
+        ? (error) => this.failed(command, error, command, () => this.later(command, PAUSE_MS))
+        : (error) => this.slotFailed(command, error);
+  }
+
+  /** Takes over a command that waits for the map of slots. */
+  requeue(command: Command, stream: object | undefined, node: PinnedNode | undefined): void {
+    this.takeOver(command);
+    this.limits.troubled(operationOf(command, this.patienceOf(command)));
+    if (node === undefined) this.resend(command);
+    else this.base.sendCommand.call(this.client, command, stream, node);
+  }
+
+  private admit(command: Command, kind: string, slot: number | undefined): boolean {
     const { policy, client, settings } = this;
     const { clock, budget } = policy.settings;
     const now = clock.now();
@@ -124,7 +182,10 @@ export class ClusterGuard {
     const totalMs = Math.min(narrowed?.totalTimeoutMs ?? Infinity, policy.settings.totalTimeoutMs);
     const limitMs = Math.min(totalMs, settings.commandTimeoutMs ?? Infinity);
     if (limitMs !== Infinity) this.limits.bound(command, limitMs, limitMs === totalMs);
-    if (isKind(command, 'set')) this.tokens.issued(command);
+    if (kind === 'set') this.tokens.issued(command);
+    else if (kind !== '' && command[IN_TRANSACTION] !== true) {
+      this.watches.issue(command, kind, slot);
+    }
     if (client.status !== 'ready')
       this.limits.troubled(operationOf(command, this.patienceOf(command)));
     return true;
@@ -143,6 +204,15 @@ export class ClusterGuard {
     target.reject = (error) => this.failed(command, error, target, redirect);
   }
 
+  private redirect(target: Command, error: Error, way: (error: Error) => void): void {
+    this.redirecting = true;
+    try {
+      way.call(target, error);
+    } finally {
+      this.redirecting = false;
+    }
+  }
+
   /** A node has answered with an error, or is gone. */
   private failed(
     command: Command,
@@ -155,11 +225,11 @@ export class ClusterGuard {
     delete target[LOST];
     if (how !== 'sent' && (how === 'unsent' || REDIRECTIONS.test(error.message))) {
       this.limits.troubled(operationOf(command, this.patienceOf(command)));
-      redirect.call(target, error);
+      this.redirect(target, error, redirect);
       return;
     }
     if (this.lostForGood(command, error)) return;
-    if (error.message === CONNECTION_CLOSED) redirect.call(target, error);
+    if (error.message === CONNECTION_CLOSED) this.redirect(target, error, redirect);
     else this.gaveUp(command, error);
   }
 
@@ -216,7 +286,9 @@ export class ClusterGuard {
     if (command[OPERATION]?.ended === true) return;
     const how = command[LOST];
     delete command[LOST];
-    const part = inTransaction(command) || isKind(command, 'exec') || isKind(command, 'multi');
+    const part = isPart(command, kindOf(command.name));
+    if (part && how === 'unsent' && !this.closed && this.transactions.unsent(command, error))
+      return;
     if (part && how === undefined) {
       // The driver moves a transaction as a whole, if the node has refused all of it.
       command.reject = command[FINAL] as (error: Error) => void;
@@ -238,18 +310,12 @@ export class ClusterGuard {
   }
 
   private later(command: Command, delayMs: number): void {
-    const { clock, unref } = this.policy.settings;
-    const timer = clock.setTimeout(
-      () => {
-        this.timers.delete(command);
-        if (command[OPERATION]?.ended === true) return;
-        this.client.refreshSlotsCache();
-        this.resend(command);
-      },
-      delayMs,
-      { unref },
-    );
-    this.timers.set(command, timer);
+    this.pauses.add(command, delayMs, () => {
+      this.client.refreshSlotsCache();
+      // To a node with an open transaction it would become a part of that.
+      if (this.byHand.isOpen && command[REPEATABLE] !== true) this.later(command, PAUSE_MS);
+      else this.resend(command);
+    });
   }
 
   private resend(command: Command): void {
@@ -261,16 +327,16 @@ export class ClusterGuard {
     return this.settings.verdict.resend && mayRepeat(this.settings.verdict, command);
   }
 
-  private judge(error: Error): Failure {
+  judge(error: Error): Failure {
     return this.policy.settings.classify(error, 'sent');
   }
 
-  private patienceOf(command: Command): number {
+  patienceOf(command: Command): number {
     return command[NARROWED]?.waitMs ?? this.settings.waitMs;
   }
 
   /** The driver says that no node is available; a node's own error says why. */
-  private explained(error: Error | undefined): Error {
+  explained(error: Error | undefined): Error {
     const { nodeError } = this;
     const own = error ?? connectionClosed();
     if (nodeError !== undefined && own.cause === undefined && nodeError !== own) {
@@ -279,14 +345,18 @@ export class ClusterGuard {
     return own;
   }
 
+  /** Ends a command that was never sent. */
+  giveUp(command: Command, error: Error | undefined): void {
+    this.end(command, this.explained(error), this.closed ? 'closed' : 'exhausted', 'acquire');
+  }
+
   private end(command: Command, error: Error, reason: Reason, phase: 'acquire' | 'sent'): void {
     const failure = this.policy.settings.classify(error, phase);
     this.surface(command, error, failure, reason);
   }
 
-  private surface(command: Command, error: Error, failure: Failure, reason: Reason): void {
-    this.timers.get(command)?.cancel();
-    this.timers.delete(command);
+  surface(command: Command, error: Error, failure: Failure, reason: Reason): void {
+    this.pauses.remove(command);
     command.reject = command[FINAL] ?? command.reject;
     surface(this.policy, this, command, error, failure, reason);
   }
@@ -297,28 +367,13 @@ export class ClusterGuard {
     this.quitting = false;
   }
 
-  /** A pipeline waits for the map of slots. */
-  untilReady(callback: (error?: Error) => void): void {
-    const { clock } = this.policy.settings;
-    const until = clock.now() + this.settings.waitMs;
-    const wait = (): void => {
-      this.base.delayUntilReady.call(this.client, (error) => {
-        const { status } = this.client;
-        const final = this.closed || status === 'end' || clock.now() >= until;
-        if (error === undefined || error === null || final)
-          callback(error && this.explained(error));
-        else wait();
-      });
-    };
-    wait();
-  }
-
   /** The Cluster is closed on purpose: what is pending is told at once. */
   close(): void {
     this.closed = true;
     this.outage.forget();
     this.client.invokeReadyDelayedCallbacks(connectionClosed());
-    const waiting = [...this.timers.keys()];
+    this.transactions.close();
+    const waiting = this.pauses.commands();
     const { offlineQueue } = this.client;
     for (let item = offlineQueue.shift(); item; item = offlineQueue.shift()) {
       waiting.push(item.command);
@@ -328,4 +383,9 @@ export class ClusterGuard {
       if (own[OPERATION]?.ended !== true) this.end(own, connectionClosed(), 'closed', 'acquire');
     }
   }
+}
+
+/** Whether a command of a pipeline belongs to a transaction. */
+function isPart(command: Command, kind: string): boolean {
+  return inTransaction(command) || kind === 'exec' || kind === 'multi' || kind === 'discard';
 }

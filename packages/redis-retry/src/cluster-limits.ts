@@ -47,7 +47,7 @@ export class ClusterLimits {
   /** Patience is over. What is on its way to a node may still be answered; what waits is ended. */
   private expire(operation: Operation): void {
     const { command } = operation;
-    const waits = this.leaveQueue(command) || this.ends.waits(command);
+    const waits = this.leaveQueue(command) || this.ends.waits(command) || this.isQueued(command);
     if (operation.ended || !waits) return;
     this.ends.expired(command, operation.last?.error as Error | undefined);
   }
@@ -91,6 +91,13 @@ export class ClusterLimits {
     const outcome = sent ? 'unknown' : 'not-applied';
     if (sent) operationOf(command, 0).sawUnknown = true;
     this.ends.surface(command, error, { category, transient: false, outcome }, reason);
+  }
+
+  /** Whether a command waits for the connection of a node, which will not write what has ended. */
+  private isQueued(command: Command): boolean {
+    return this.client
+      .nodes()
+      .some((node) => node.offlineQueue.toArray().some((item) => sameAs(item.command, command)));
   }
 
   /** Takes a command out of the Cluster's own queue. */

@@ -1,9 +1,8 @@
 import type { RetryPolicy } from '@outlast/core-retry';
 import { type ClusterNode, type ClusterOptions, Cluster as DriverClusterClass } from 'ioredis';
-import type { ClusterHandlers, ClusterInternals } from './cluster-driver.js';
-import { ClusterGuard } from './cluster-guard.js';
+import { type ClusterInternals, driverCluster } from './cluster-driver.js';
 import { type ClusterHealth, checkClusterHealth } from './cluster-health.js';
-import { CONNECTION_CLOSED, type Command, type RedisInternals } from './driver.js';
+import { clusterGuardOf, clusterHooks, guardCluster } from './cluster-hooks.js';
 import { type CommandOptions, narrowed } from './narrow.js';
 import { exactlyOnce, type OnceClient, type OnceCommands, type OnceOptions } from './once.js';
 import {
@@ -15,9 +14,6 @@ import {
 import type { ScriptDefinition } from './redis.js';
 import { rememberScript } from './verdict.js';
 
-const GUARD: unique symbol = Symbol('outlast.clusterGuard');
-const driverCluster = DriverClusterClass.prototype as unknown as ClusterInternals;
-
 /**
  * `Cluster` of ioredis that outlasts dead nodes, failovers and moving slots, and never doubles a command.
  * Takes the arguments of ioredis' own; ours are under the key `retry` of its options.
@@ -28,18 +24,12 @@ export class Cluster extends DriverClusterClass {
   constructor(startupNodes: ClusterNode[], options: RetryClusterOptions = {}) {
     const { settings, driver } = settingsOf(options);
     super(startupNodes, driver as never);
-    const internals = this as unknown as ClusterInternals;
-    const guard = new ClusterGuard(internals, driverCluster, settings);
-    Object.defineProperty(this, GUARD, { value: guard });
-    // Nodes are made when their names have been looked up, which is later.
-    internals.connectionPool.prependListener('+node', (node: RedisInternals) => guard.adopt(node));
-    // Without a listener the driver prints each failed attempt; what it is about is told by the commands.
-    this.on('error', () => {});
+    guardCluster(this as unknown as ClusterInternals, driverCluster, settings);
   }
 
   /** The policy of this client: `policy.on('retry' | 'down' | 'up' | 'exhausted' | …, listener)`. */
   get policy(): RetryPolicy {
-    return guardOf(this).policy;
+    return clusterGuardOf(this).policy;
   }
 
   /** A Cluster of the same class and options; what is given overrides them. */
@@ -49,7 +39,7 @@ export class Cluster extends DriverClusterClass {
     // biome-ignore lint/suspicious/noExplicitAny: stands for the driver's own generic type.
   ): any {
     const internals = this as unknown as ClusterInternals;
-    const { given, commandTimeoutMs, maxRetriesPerRequest } = guardOf(this).settings;
+    const { given, commandTimeoutMs, maxRetriesPerRequest } = clusterGuardOf(this).settings;
     const nodes = overrideStartupNodes.length > 0 ? overrideStartupNodes : internals.startupNodes;
     const options = { ...(internals.options as ClusterOptions), ...overrideOptions };
     return new (this.constructor as typeof Cluster)(nodes.slice(0) as ClusterNode[], {
@@ -67,7 +57,7 @@ export class Cluster extends DriverClusterClass {
 
   /** Defines a command that runs a script; what became of it when its answer is lost is unknown, unless it says so. */
   override defineCommand(name: string, definition: ScriptDefinition): void {
-    rememberScript(guardOf(this).settings.verdict, name, definition);
+    rememberScript(clusterGuardOf(this).settings.verdict, name, definition);
     super.defineCommand(name, definition);
   }
 
@@ -83,12 +73,8 @@ export class Cluster extends DriverClusterClass {
 
   /** Asks the Cluster a small question: three attempts, without patience. Never rejects. */
   healthCheck(): Promise<ClusterHealth> {
-    return checkClusterHealth((section) => this.cluster(section), guardOf(this));
+    return checkClusterHealth((section) => this.cluster(section), clusterGuardOf(this));
   }
-}
-
-function guardOf(client: Cluster): ClusterGuard {
-  return (client as unknown as { [GUARD]: ClusterGuard })[GUARD];
 }
 
 function settingsOf(options: RetryClusterOptions): { settings: ClientSettings; driver: object } {
@@ -103,58 +89,6 @@ function settingsOf(options: RetryClusterOptions): { settings: ClientSettings; d
   return { settings, driver: { ...driver, redisOptions } };
 }
 
-/** What takes the place of the driver's own methods. */
-const hooks = {
-  sendCommand(this: Guarded, command: Command, stream?: object, node?: object): unknown {
-    return this[GUARD].send(command, stream, node);
-  },
-
-  delayUntilReady(this: Guarded, callback: (error?: Error) => void): void {
-    this[GUARD].untilReady(callback);
-  },
-
-  // For a pipeline the driver makes up an error that all of its slots have in common, and sends all of it
-  // again. What of it may run again has been by then.
-  handleError(this: Guarded, error: Error, ttl: object, handlers: ClusterHandlers): void {
-    if (!(error instanceof Error) && (error as Error).message === CONNECTION_CLOSED) {
-      handlers.defaults();
-    } else driverCluster.handleError.call(this, error, ttl, handlers);
-  },
-
-  disconnect(this: Guarded, reconnect = false): void {
-    const guard = this[GUARD];
-    const waits = this.status === 'reconnecting' || this.status === 'close';
-    if (!reconnect) guard.close();
-    driverCluster.disconnect.call(this, reconnect);
-    // Between two attempts there is no node whose end could end the client: the driver would not.
-    if (!reconnect && waits) this.setStatus('end');
-  },
-
-  /** Waits for what is on its way, but for no Cluster that cannot be reached. */
-  quit(this: Guarded, callback?: (error: null, reply: 'OK') => void): Promise<unknown> {
-    if (this.status === 'ready') {
-      this[GUARD].quitting = true;
-      return driverCluster.quit.call(this, callback);
-    }
-    this.disconnect();
-    callback?.(null, 'OK');
-    return Promise.resolve('OK');
-  },
-
-  setStatus(this: Guarded, status: string): void {
-    const guard = this[GUARD] as ClusterGuard | undefined;
-    if (guard !== undefined) {
-      if (status === 'ready') guard.outage.ready();
-      else if (status === 'close' && !guard.closed && !this.manuallyClosing) {
-        guard.outage.failed(guard.nodeError);
-      } else if (status === 'connecting' && this.status === 'end') guard.reopened();
-    }
-    driverCluster.setStatus.call(this, status);
-  },
-};
-
-type Guarded = ClusterInternals & { [GUARD]: ClusterGuard };
-
-for (const [name, value] of Object.entries(hooks)) {
+for (const [name, value] of Object.entries(clusterHooks)) {
   Object.defineProperty(Cluster.prototype, name, { value, configurable: true, writable: true });
 }

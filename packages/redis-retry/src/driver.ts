@@ -62,6 +62,13 @@ export interface RedisInternals {
   stream?: {
     writable: boolean;
     destroyed: boolean;
+    /** The error of the socket, as soon as there is one. */
+    errored?: Error | null;
+    /** Of TLS. */
+    encrypted?: boolean;
+    remoteAddress?: string | undefined;
+    remotePort?: number | undefined;
+    bytesRead: number;
     cork(): void;
     uncork(): void;
     destroy(error?: Error): void;
@@ -86,6 +93,7 @@ export interface RedisInternals {
   _readyCheck(callback: (error: Error | null, info?: unknown) => void): void;
   defineCommand(name: string, definition: object): void;
   emit(event: string, ...args: unknown[]): boolean;
+  once(event: string, listener: (...args: never[]) => void): unknown;
   listenerCount(event: string): number;
 }
 

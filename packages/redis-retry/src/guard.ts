@@ -12,6 +12,7 @@ import { connectionClosed, notWriteable, QueueFullError } from './errors.js';
 import { Gaps } from './gaps.js';
 import { Handshake } from './handshake.js';
 import { Held } from './held.js';
+import { kindOf } from './kinds.js';
 import { settleLost } from './loss.js';
 import { NARROWED, watchSignal } from './narrow.js';
 import { OPERATION, observe, operationOf, STARTED, surface } from './operation.js';
@@ -32,31 +33,6 @@ export type Base = Pick<
   | 'disconnect'
   | '_readyCheck'
 >;
-
-// Kinds of commands that need more than a look at the clock, by name.
-const KINDS: ReadonlySet<string> = new Set([
-  'watch',
-  'unwatch',
-  'multi',
-  'exec',
-  'discard',
-  'quit',
-  'set',
-]);
-const kinds = new Map<string, string>();
-
-/** The kind of a command, or ''. Names come as the caller wrote them: `call('EXEC')`. */
-function kindOf(name: string): string {
-  let kind = kinds.get(name);
-  if (kind === undefined) {
-    const lower = name.toLowerCase();
-    kind = KINDS.has(lower) ? lower : '';
-    // Made-up names must not fill the memory.
-    if (kinds.size > 2000) kinds.clear();
-    kinds.set(name, kind);
-  }
-  return kind;
-}
 
 /**
  * Watches over one client of ioredis: takes each command on its way out, and each that could not be

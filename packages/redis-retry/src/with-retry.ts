@@ -1,6 +1,8 @@
 import type { RetryPolicy } from '@outlast/core-retry';
 import { OptionError } from '@outlast/core-retry';
-import type { Redis as DriverRedis, RedisOptions } from 'ioredis';
+import type { Cluster as DriverCluster, Redis as DriverRedis, RedisOptions } from 'ioredis';
+import type { ClusterInternals } from './cluster-driver.js';
+import type { ClusterHealth } from './cluster-health.js';
 import { redisInternals } from './driver.js';
 import type { Base } from './guard.js';
 import { checkHealth, type Health } from './health.js';
@@ -9,6 +11,7 @@ import { type CommandOptions, narrowed } from './narrow.js';
 import { exactlyOnce, type OnceClient, type OnceCommands, type OnceOptions } from './once.js';
 import { clientSettings, type RedisRetryOptions } from './options.js';
 import { rememberScript } from './verdict.js';
+import { watchCluster } from './with-retry-cluster.js';
 
 /** What a client has more once it is watched over. */
 export interface Retrying {
@@ -18,24 +21,42 @@ export interface Retrying {
   healthCheck(): Promise<Health>;
 }
 
+/** What a Cluster has more once it is watched over. */
+export interface RetryingCluster extends Omit<Retrying, 'healthCheck'> {
+  healthCheck(): Promise<ClusterHealth>;
+}
+
 /**
  * Watches over a client that somebody else made: a framework's, a library's. The client itself is changed
- * and returned; what it sends, loses and repeats from here on is decided as in our own `Redis`. Its
- * options `maxRetriesPerRequest`, `commandTimeout` and `retryStrategy` mean what they mean there.
+ * and returned; what it sends, loses and repeats from here on is decided as in our own `Redis` or
+ * `Cluster`. Its options `maxRetriesPerRequest`, `commandTimeout` and `retryStrategy` mean what they mean
+ * there. What a Cluster had lost before, and is about to send again, it sends as the driver would.
  *
- * @throws OptionError for a bad option, for a Cluster, and for what is no client of ioredis
+ * @throws OptionError for a bad option, and for what is no client of ioredis
  */
+export function withRetry<T extends DriverCluster>(
+  client: T,
+  options?: RedisRetryOptions,
+): T & RetryingCluster;
 export function withRetry<T extends DriverRedis>(
   client: T,
   options?: RedisRetryOptions,
-): T & Retrying {
+): T & Retrying;
+export function withRetry(
+  client: DriverRedis | DriverCluster,
+  options?: RedisRetryOptions,
+): unknown {
   const internals = redisInternals(client);
   if (typeof internals?.sendCommand !== 'function' || internals.offlineQueue === undefined) {
-    throw new OptionError('withRetry(client)', 'must be a Redis of ioredis.');
+    throw new OptionError('withRetry(client)', 'must be a Redis or a Cluster of ioredis.');
   }
-  if ((client as { isCluster?: boolean }).isCluster === true) {
-    throw new OptionError('withRetry(client)', 'cannot be a Cluster; use Cluster of this package.');
-  }
+  return client.isCluster
+    ? watchCluster(client as unknown as ClusterInternals, options)
+    : watchRedis(client as DriverRedis, options);
+}
+
+function watchRedis<T extends DriverRedis>(client: T, options?: RedisRetryOptions): T & Retrying {
+  const internals = redisInternals(client);
   if ((internals as Partial<Guarded>)[GUARD] !== undefined) return client as T & Retrying;
   const given = internals.options;
   const defaults = defaultsOf(client);
@@ -71,7 +92,7 @@ export function withRetry<T extends DriverRedis>(
         retryStrategy,
         commandTimeout: settings.commandTimeoutMs,
       };
-      return withRetry(
+      return watchRedis(
         duplicate.call(client, { ...original, ...override } as Partial<RedisOptions>),
         options,
       );
