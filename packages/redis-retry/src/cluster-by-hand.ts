@@ -34,7 +34,7 @@ const SLOTS = 16_384;
 /** Go over a connection of their own, or to any node. */
 const ELSEWHERE = /^(?:[ps]?(?:un)?subscribe|cluster|quit)$/i;
 /** The MULTI that is sent for a caller's. */
-const CARRIER: unique symbol = Symbol('outlast.carrier');
+export const CARRIER: unique symbol = Symbol('outlast.carrier');
 
 declare module './driver.js' {
   interface Command {

@@ -14,12 +14,14 @@ export interface ClusterInternals {
     redisOptions: Record<string, unknown>;
     getNodes(role?: string): RedisInternals[];
     getInstanceByKey(key: string): RedisInternals | undefined;
+    findOrCreate(node: object): RedisInternals;
   };
   subscriber: ClusterSubscriber;
   /** With `shardedSubscribers`: one connection a node. */
   shardedSubscribers?: ShardedSubscribers;
   subscriberGroupEmitter?: NodeJS.EventEmitter;
   nodes(role?: string): RedisInternals[];
+  natMapper(key: string): object;
   sendCommand(command: Command, stream?: object, node?: PinnedNode): unknown;
   setStatus(status: string): void;
   refreshSlotsCache(callback?: (error?: Error | null) => void): void;
@@ -78,3 +80,16 @@ export interface ShardedSubscribers {
 /** The driver's own methods, for those of ours that go on to them. */
 export const driverCluster: ClusterInternals =
   DriverClusterClass.prototype as unknown as ClusterInternals;
+
+/**
+ * Makes sure that the node of a slot is among those of the client. The driver forgets one whose connection
+ * has ended, and asks another, which says MOVED at once and 16 times.
+ */
+export function keepNode(client: ClusterInternals, slot: number): void {
+  const { connectionPool, slots, status } = client;
+  const key = slots[slot]?.[0];
+  if (status !== 'ready' || key === undefined) return;
+  if (connectionPool.getInstanceByKey(key) === undefined) {
+    connectionPool.findOrCreate(client.natMapper(key));
+  }
+}

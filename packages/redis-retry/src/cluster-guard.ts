@@ -1,7 +1,7 @@
 import type { Failure, Reason, RetryPolicy } from '@outlast/core-retry';
 import { refusedByBreaker } from './breaker.js';
-import { ByHand, type HandHost } from './cluster-by-hand.js';
-import type { ClusterInternals, PinnedNode } from './cluster-driver.js';
+import { ByHand, CARRIER, type HandHost } from './cluster-by-hand.js';
+import { type ClusterInternals, keepNode, type PinnedNode } from './cluster-driver.js';
 import { ClusterLimits } from './cluster-limits.js';
 import { LOST, type NodeHost, watchNode } from './cluster-node.js';
 import { ClusterTransactions, type GroupHost } from './cluster-transactions.js';
@@ -123,6 +123,7 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
       if (stream !== undefined && isPart(command, kind)) {
         this.transactions.join(command, stream, node.slot);
       }
+      if (node.redis === undefined) keepNode(this.client, node.slot);
       this.base.sendCommand.call(this.client, command, stream, node);
     }
     return command.promise;
@@ -130,6 +131,7 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
 
   /** Hands a command to the driver, for a node. */
   forward(command: Command, node: PinnedNode): void {
+    keepNode(this.client, node.slot);
     this.base.sendCommand.call(this.client, command, undefined, node);
   }
 
@@ -199,8 +201,11 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
    */
   private dispatch(command: Command, target: Command): void {
     target.reject = (error) => this.gaveUp(command, error);
+    const slot = command[CARRIER] === true ? command.getSlot() : null;
+    if (slot !== null) keepNode(this.client, slot);
     this.base.sendCommand.call(this.client, target);
-    const redirect = target.reject;
+    // Any node takes a MULTI, and the driver asks any when the one is away.
+    const redirect = slot === null ? target.reject : () => this.later(command, PAUSE_MS);
     target.reject = (error) => this.failed(command, error, target, redirect);
   }
 

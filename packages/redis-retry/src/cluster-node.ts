@@ -4,14 +4,14 @@ import { type ClusterWatches, discardFor } from './cluster-watches.js';
 import type { Command, FlushOptions, QueueItem, RedisInternals, Sink } from './driver.js';
 import { commandTimedOut, connectionClosed, connectTimedOut } from './errors.js';
 import { kindOf } from './kinds.js';
+import { Liveness } from './liveness.js';
 import { STARTED } from './operation.js';
+import type { ClientSettings } from './options.js';
 import { hideSecrets } from './secrets.js';
-import { refusedAtOnce } from './unsent.js';
+import { noteRefusedAtOnce, takeRefusedAtOnce } from './unsent.js';
 
 /** Of a command that a node has given back: whether it had been written to the node's connection. */
 export const LOST: unique symbol = Symbol('outlast.lost');
-/** Of a command on its way of which the kernel took nothing. */
-const REFUSED_AT_ONCE: unique symbol = Symbol('outlast.refusedAtOnce');
 /** Of a command that wants to know on which connection it was written. */
 export const WRITTEN: unique symbol = Symbol('outlast.written');
 /** Of a node: its connection of now, as an identity. */
@@ -20,7 +20,6 @@ export const CONNECTION: unique symbol = Symbol('outlast.connection');
 declare module './driver.js' {
   interface Command {
     [LOST]?: 'sent' | 'unsent';
-    [REFUSED_AT_ONCE]?: boolean;
     [WRITTEN]?: (node: RedisInternals, connection: object) => void;
   }
   interface RedisInternals {
@@ -31,6 +30,7 @@ declare module './driver.js' {
 /** What a node's guard needs of its Cluster. */
 export interface NodeHost {
   readonly policy: RetryPolicy;
+  readonly settings: ClientSettings;
   readonly watches: ClusterWatches;
   /** Hears why a connection failed, which the driver's own error does not say. */
   nodeFailed(error: Error): void;
@@ -55,10 +55,12 @@ export function watchNode(node: RedisInternals, host: NodeHost): void {
   const { duplicate } = node as unknown as { duplicate(override?: object): RedisInternals };
   const attempts =
     policy.settings.attemptTimeoutMs === Infinity ? undefined : new NodeAttempts(node, policy);
+  const liveness = new Liveness(node, policy, host.settings.livenessMs);
   let greeting: Timer | undefined;
   let cause: Error | undefined;
   let connection = {};
   node[CONNECTION] = connection;
+  if (node.status === 'ready') liveness.begin();
 
   const lost = (command: Command, how: 'sent' | 'unsent', error: Error): void => {
     command[LOST] = how;
@@ -66,9 +68,8 @@ export function watchNode(node: RedisInternals, host: NodeHost): void {
   };
 
   const lostSent = (command: Command, error: Error): void => {
-    const how = command[REFUSED_AT_ONCE] === true ? 'unsent' : 'sent';
+    const how = takeRefusedAtOnce(command) ? 'unsent' : 'sent';
     const late = command[TIMED_OUT] === true;
-    command[REFUSED_AT_ONCE] = false;
     command[TIMED_OUT] = false;
     lost(command, how, late ? commandTimedOut() : error);
   };
@@ -117,7 +118,7 @@ export function watchNode(node: RedisInternals, host: NodeHost): void {
     if (kind === 'watch') watches.written(command, connection);
     command[WRITTEN]?.(node, connection);
     attempts?.sent(target);
-    for (const item of refusedAtOnce(node)) item.command[REFUSED_AT_ONCE] = true;
+    if (node.stream?.errored) noteRefusedAtOnce(node, target);
     return result;
   };
 
@@ -125,9 +126,11 @@ export function watchNode(node: RedisInternals, host: NodeHost): void {
     const wasReady = node.status === 'ready';
     if (status === 'connect') greet();
     else if (status === 'ready' || status === 'close') greeting?.cancel();
+    if (status === 'ready') liveness.begin();
     setStatus.call(node, status, argument);
     if (status !== 'close') return;
     attempts?.stop();
+    liveness.stop();
     connection = {};
     node[CONNECTION] = connection;
     for (const { command } of takeSent()) {

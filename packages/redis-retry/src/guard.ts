@@ -13,6 +13,7 @@ import { Gaps } from './gaps.js';
 import { Handshake } from './handshake.js';
 import { Held } from './held.js';
 import { kindOf } from './kinds.js';
+import { Liveness } from './liveness.js';
 import { settleLost } from './loss.js';
 import { NARROWED, watchSignal } from './narrow.js';
 import { OPERATION, observe, operationOf, STARTED, surface } from './operation.js';
@@ -20,6 +21,7 @@ import type { ClientSettings } from './options.js';
 import { resend } from './refusals.js';
 import { Tokens } from './resolve.js';
 import { REFUSED, Transactions } from './transactions.js';
+import { noteRefusedAtOnce } from './unsent.js';
 import { Waiting } from './waiting.js';
 
 /** The driver's methods that ours go on to: those of its class, or of a client that somebody else made. */
@@ -51,6 +53,7 @@ export class Guard {
   readonly held: Held;
   readonly handshake: Handshake;
   readonly gaps: Gaps;
+  readonly liveness: Liveness;
   /** Closed on purpose. */
   closed = false;
   /** QUIT was issued: it is the last command of this connection. */
@@ -71,6 +74,7 @@ export class Guard {
     this.held = new Held(settings.policy, (item) => resend(this, item));
     this.handshake = new Handshake(this);
     this.gaps = new Gaps(this);
+    this.liveness = new Liveness(client, settings.policy, settings.livenessMs);
     const { totalTimeoutMs, attemptTimeoutMs } = settings.policy.settings;
     this.bounded =
       settings.commandTimeoutMs !== undefined ||
@@ -91,6 +95,7 @@ export class Guard {
     }
     if (client.status === 'reconnecting') this.down(undefined);
     if (client.status === 'connect') this.handshake.begin();
+    if (client.status === 'ready') this.liveness.begin();
   }
 
   /** Takes the place of the driver's `sendCommand`. */
@@ -106,7 +111,10 @@ export class Guard {
     const before = offlineQueue.length;
     const result = base.sendCommand.call(client, command, sink);
     if (offlineQueue.length > before) this.queued(command);
-    else if (this.bounded || command[OPERATION] !== undefined) this.waiting.sent(command);
+    else {
+      if (this.bounded || command[OPERATION] !== undefined) this.waiting.sent(command);
+      if (client.stream?.errored) noteRefusedAtOnce(client, command);
+    }
     return result;
   }
 

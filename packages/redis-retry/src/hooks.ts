@@ -53,11 +53,13 @@ export const hooks: Base = {
         guard.handshake.ready();
         guard.outage.ready();
         guard.gaps.ready(this.prevCondition);
+        guard.liveness.begin();
         batchWrites(this);
         break;
       case 'close':
         guard.handshake.stop();
         guard.gaps.lost(this.condition);
+        guard.liveness.stop();
         break;
       case 'end':
         guard.outage.forget();

@@ -13,6 +13,7 @@ import {
   surface,
 } from './operation.js';
 import { IN_TRANSACTION, inTransaction, isKind } from './transactions.js';
+import { takeRefusedAtOnce } from './unsent.js';
 import { mayRepeat } from './verdict.js';
 
 /**
@@ -29,6 +30,7 @@ export function settleLost(guard: Guard, previous: string, given?: Error): void 
   for (let item = client.commandQueue.shift(); item; item = client.commandQueue.shift()) {
     items.push(item);
   }
+  requeueUnsent(guard, items);
   const commands = items.map(({ command }) => command);
   transactions.lost(commands, client.offlineQueue);
   failFragments(
@@ -51,6 +53,23 @@ export function settleLost(guard: Guard, previous: string, given?: Error): void 
   }
   for (const item of again.reverse()) client.offlineQueue.unshift(item);
   for (const { command } of again) guard.waiting.add(command);
+}
+
+/** What never left this process waits, as if it had come after the loss. */
+function requeueUnsent(guard: Guard, items: QueueItem[]): void {
+  const { client } = guard;
+  let first = items.length;
+  while (first > 0 && takeRefusedAtOnce((items[first - 1] as QueueItem).command)) first -= 1;
+  for (const { command, select } of items.splice(first).reverse()) {
+    if (command[OPERATION]?.ended === true) continue;
+    if (client.options['enableOfflineQueue'] === false || guard.closed) {
+      const reason = guard.closed ? 'closed' : 'exhausted';
+      guard.end(command, connectionClosed(guard.socketError), reason, 'acquire');
+      continue;
+    }
+    client.offlineQueue.unshift({ command, stream: undefined, select });
+    guard.waiting.add(command);
+  }
 }
 
 function settle(guard: Guard, item: QueueItem, given: Error | undefined, again: QueueItem[]): void {

@@ -4,6 +4,7 @@ import {
   type ConnectorRetryOptions,
   connectorOptions,
   connectorOptionsFromEnv,
+  duration,
   invalidOption,
   nearest,
   redact,
@@ -20,6 +21,7 @@ const ENV_PREFIXES: readonly string[] = ['REDIS_RETRY'];
 const DEFAULTS: ConnectorDefaults = { maxAttempts: 4, baseDelayMs: 500, maxDelayMs: 10_000 };
 
 const DEFAULT_MAX_QUEUED = 100_000;
+const DEFAULT_LIVENESS_MS = 10_000;
 
 /** What is under the key `retry`. Durations in milliseconds. */
 export interface RedisRetryOptions extends ConnectorRetryOptions {
@@ -40,6 +42,12 @@ export interface RedisRetryOptions extends ConnectorRetryOptions {
   readonly blocking?: 'unknown' | 'resend';
   /** How many commands may wait while Redis cannot be reached. Default 100 000. */
   readonly maxQueued?: number;
+  /**
+   * How long the oldest command may be silent, in milliseconds, before it is looked whether its host still
+   * takes connections. If it does not, twice in a row, the connection is dropped; a server that is only
+   * slow is waited for. Default 10 000; `Infinity` never looks.
+   */
+  readonly livenessMs?: number;
 }
 
 /** Everything that `Redis` of ioredis takes, and ours. */
@@ -58,6 +66,7 @@ export interface ClientSettings {
   /** How long a command waits while Redis cannot be reached. */
   readonly waitMs: number;
   readonly maxQueued: number;
+  readonly livenessMs: number;
   readonly verdict: VerdictOptions;
   /** What the caller had set of `maxRetriesPerRequest`. */
   readonly maxRetriesPerRequest: number | null | undefined;
@@ -77,16 +86,27 @@ export function clientSettings(
   retry: RedisRetryOptions | undefined,
   driver: DriverOptions,
 ): ClientSettings {
-  const { idempotentCommands: list, countReplies, blocking, maxQueued, ...rest } = checked(retry);
+  const {
+    idempotentCommands: list,
+    countReplies,
+    blocking,
+    maxQueued,
+    livenessMs,
+    ...rest
+  } = checked(retry);
   oneOf('retry.countReplies', countReplies, ['replay', 'unknown']);
   oneOf('retry.blocking', blocking, ['unknown', 'resend']);
   const valid = maxQueued === undefined ? undefined : wholeNumber(0, true)(maxQueued);
   if (valid !== undefined) throw invalidOption('retry.maxQueued', maxQueued, valid);
+  const bad =
+    livenessMs === undefined ? undefined : duration({ min: 1, infinite: true })(livenessMs);
+  if (bad !== undefined) throw invalidOption('retry.livenessMs', livenessMs, bad);
   const { policy, waitMs } = makePolicy(rest);
   return {
     policy,
     waitMs: patience(waitMs, rest, driver.maxRetriesPerRequest),
     maxQueued: maxQueued ?? DEFAULT_MAX_QUEUED,
+    livenessMs: livenessMs ?? DEFAULT_LIVENESS_MS,
     verdict: {
       commands: idempotentCommands(list),
       scripts: new Map(),
@@ -159,7 +179,7 @@ function checked(retry: RedisRetryOptions | undefined): RedisRetryOptions {
   return retry;
 }
 
-const OWN_KEYS = ['idempotentCommands', 'countReplies', 'blocking', 'maxQueued'];
+const OWN_KEYS = ['idempotentCommands', 'countReplies', 'blocking', 'maxQueued', 'livenessMs'];
 
 function oneOf(option: string, value: unknown, valid: readonly string[]): void {
   if (value === undefined || valid.includes(value as string)) return;

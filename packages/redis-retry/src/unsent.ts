@@ -1,22 +1,38 @@
-import type { QueueItem, RedisInternals } from './driver.js';
+import type { Command, RedisInternals } from './driver.js';
+
+/** Of a command that was written to a connection, and of which the kernel took nothing. */
+const REFUSED_AT_ONCE: unique symbol = Symbol('outlast.refusedAtOnce');
+
+declare module './driver.js' {
+  interface Command {
+    [REFUSED_AT_ONCE]?: boolean;
+  }
+}
 
 /**
- * Of a connection whose latest write was refused at once: the kernel took not a byte of it. Node says so by
- * `errored`, which it sets before `write()` returns only if the system call itself failed; libuv reports a
- * failure there only if nothing was written (`uv_try_write`). With TLS a part may lie in its own buffers.
- *
- * @returns what was in that write: the last command, or all of its pipeline
+ * Looks whether the write of a command that was just made was refused at once. Node sets `errored` before
+ * `write()` returns only if the system call itself failed, and libuv makes that call such (`uv_try_write`)
+ * that it fails only if not a byte was taken. With TLS a part may lie in buffers of its own: that proves
+ * nothing.
  */
-export function refusedAtOnce(client: RedisInternals): readonly QueueItem[] {
+export function noteRefusedAtOnce(client: RedisInternals, command: Command): void {
   const { stream, commandQueue } = client;
-  if (stream === undefined || stream.encrypted === true || !stream.errored) return [];
+  if (!stream?.errored || stream.encrypted === true) return;
   const last = commandQueue.peekBack();
-  if (last === undefined) return [];
-  const items: QueueItem[] = [];
-  for (let i = commandQueue.length - 1; i >= 0; i--) {
-    const item = commandQueue.peekAt(i) as QueueItem;
-    if (item !== last && (last.stream === undefined || item.stream !== last.stream)) break;
-    items.unshift(item);
+  if (last?.command !== command) return;
+  command[REFUSED_AT_ONCE] = true;
+  // All of a pipeline is one write.
+  if (last.stream === undefined) return;
+  for (let i = commandQueue.length - 2; i >= 0; i--) {
+    const item = commandQueue.peekAt(i);
+    if (item?.stream !== last.stream) break;
+    item.command[REFUSED_AT_ONCE] = true;
   }
-  return items;
+}
+
+/** Whether a command whose connection is lost had never left this process; asked once a loss. */
+export function takeRefusedAtOnce(command: Command): boolean {
+  if (command[REFUSED_AT_ONCE] !== true) return false;
+  command[REFUSED_AT_ONCE] = false;
+  return true;
 }

@@ -1,65 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Cluster, isOutcomeUnknown, type RedisRetryOptions } from '@outlast/redis-retry';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type FaultProxy, startProxy } from '../../faults/index.js';
-import {
-  freePort,
-  missingRedis,
-  type NativeRedis,
-  type RedisCluster,
-  startRedisCluster,
-  waitFor,
-} from '../../servers/index.js';
-import { findRedis } from '../../servers/redis-binaries.js';
+import { isOutcomeUnknown } from '@outlast/redis-retry';
+import { describe, expect, it } from 'vitest';
+import type { FaultProxy } from '../../faults/index.js';
+import { waitFor } from '../../servers/index.js';
 import { ending, failureOf } from '../support/errors.js';
 import { watchRejections } from '../support/outage.js';
+import { noCluster, openRedisClusterLab } from '../support/redis-cluster-lab.js';
 
-const reason = findRedis().length === 0 ? missingRedis() : '';
 const WORKERS = 20;
 
-/** A Cluster whose nodes announce the ports of fault proxies in front of them. */
-async function startProxied(): Promise<{ cluster: RedisCluster; announce: number[] }> {
-  const announce = [await freePort(), await freePort(), await freePort()];
-  return { cluster: await startRedisCluster({ announce }), announce };
-}
-
-describe.skipIf(reason !== '')(`lost answers in a Cluster ${reason}`, async () => {
-  const started = reason === '' ? await startProxied() : undefined;
-  const cluster = started?.cluster as RedisCluster;
-  let proxies: FaultProxy[] = [];
-  const clients: Cluster[] = [];
-  let keys = 0;
-
-  beforeEach(async () => {
-    proxies = await Promise.all(
-      cluster.nodes.map(({ port }, n) =>
-        startProxy({ targetPort: port, port: started?.announce[n] as number }),
-      ),
-    );
-  });
-  afterEach(async () => {
-    for (const client of clients.splice(0)) client.disconnect();
-    await Promise.all(proxies.map((proxy) => proxy.close()));
-  });
-  afterAll(() => cluster?.dispose());
-
-  function client(retry?: RedisRetryOptions): Cluster {
-    const redis = new Cluster(cluster.addresses, retry && { retry });
-    redis.on('error', () => {});
-    clients.push(redis);
-    return redis;
-  }
-
-  /** A key, its node and the proxy before it. */
-  async function place(): Promise<{ key: string; node: NativeRedis; proxy: FaultProxy }> {
-    const key = `lost${keys++}`;
-    const node = await cluster.ownerOf(await cluster.slotOf(key));
-    return { key, node, proxy: proxies[cluster.nodes.indexOf(node)] as FaultProxy };
-  }
+describe.skipIf(noCluster !== '')(`lost answers in a Cluster ${noCluster}`, async () => {
+  const lab = await openRedisClusterLab('lost');
+  lab.use();
 
   it('surfaces an INCR whose answer was lost as unknown, and does not send it again', async () => {
-    const { key, node, proxy } = await place();
-    const redis = client();
+    const { key, node, proxy } = await lab.place();
+    const redis = lab.client();
     await redis.get(key);
     const armed = proxy.arm({ when: { bytes: `incr\r\n$${key.length}` }, fault: 'cut-after' });
     const error = await failureOf(redis.incr(key));
@@ -70,8 +26,8 @@ describe.skipIf(reason !== '')(`lost answers in a Cluster ${reason}`, async () =
   });
 
   it('sends a read whose answer was lost again, and an INCR under an operation id', async () => {
-    const { key, node, proxy } = await place();
-    const redis = client();
+    const { key, node, proxy } = await lab.place();
+    const redis = lab.client();
     await redis.set(key, 5);
     const reading = proxy.arm({ when: { bytes: `get\r\n$${key.length}` }, fault: 'cut-after' });
     expect(await redis.get(key)).toBe('5');
@@ -84,8 +40,8 @@ describe.skipIf(reason !== '')(`lost answers in a Cluster ${reason}`, async () =
 
   it('doubles nothing under load while answers are swallowed on every node', async () => {
     const rejections = watchRejections();
-    const redis = client();
-    const places = await Promise.all(Array.from({ length: WORKERS }, place));
+    const redis = lab.client();
+    const places = await Promise.all(Array.from({ length: WORKERS }, () => lab.place()));
     const tally = { reads: 0, unknown: 0, errors: [] as unknown[] };
     const counts = places.map(() => ({ ok: 0, unknown: 0, value: 0 }));
     let running = true;
@@ -109,7 +65,7 @@ describe.skipIf(reason !== '')(`lost answers in a Cluster ${reason}`, async () =
     });
     await waitFor(() => tally.reads >= 200, { what: 'the load' });
     for (let round = 0; round < 9; round++) {
-      const proxy = proxies[round % proxies.length] as FaultProxy;
+      const proxy = lab.proxies[round % lab.proxies.length] as FaultProxy;
       const armed = proxy.arm({ when: { bytes: 'incr' }, fault: 'silence' });
       const { connection } = await armed.hit;
       await sleep(5);
