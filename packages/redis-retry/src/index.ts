@@ -1,5 +1,4 @@
-import { Cluster } from './cluster.js';
-import { Redis } from './redis.js';
+import { Cluster, Redis } from './typed.js';
 
 export {
   isOptionError,
@@ -17,7 +16,7 @@ export { isQueueFullError, QueueFullError } from './errors.js';
 export type { Gap } from './gaps.js';
 export type { Health } from './health.js';
 export type { CommandOptions } from './narrow.js';
-export type { OnceCommands, OnceOptions } from './once.js';
+export type { OnceOptions } from './once.js';
 export {
   type RedisRetryOptions,
   type RetryClusterOptions,
@@ -25,6 +24,7 @@ export {
   redisRetry,
 } from './options.js';
 export type { RedisArguments, ScriptDefinition } from './redis.js';
+export type { OnceCommands, ReplyMapping } from './typed.js';
 export type { IdempotentCommand } from './verdict.js';
 export { type Retrying, withRetry } from './with-retry.js';
 export { Cluster, Redis };

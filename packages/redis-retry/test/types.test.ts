@@ -1,5 +1,5 @@
 import type { BreakerStore } from '@outlast/core-retry';
-import type { Cluster as DriverCluster, Redis as DriverRedis } from 'ioredis';
+import { type Cluster as DriverCluster, Redis as DriverRedis } from 'ioredis';
 import { describe, expectTypeOf, it } from 'vitest';
 import drop, {
   Cluster,
@@ -23,6 +23,48 @@ describe('the types', () => {
     expectTypeOf(drop).toEqualTypeOf<typeof Redis>();
     expectTypeOf(() => redis.get('k')).returns.toEqualTypeOf<Promise<string | null>>();
     expectTypeOf(() => redis.incr('k')).returns.toEqualTypeOf<Promise<number>>();
+  });
+
+  it('follow the reply mapping, as the driver’s do', () => {
+    const mapped = () => new Redis({ protocol: 3, replyMapping: 'resp3' });
+    const own = () => new DriverRedis({ protocol: 3, replyMapping: 'resp3' });
+    expectTypeOf(mapped).returns.toEqualTypeOf<Redis<'resp3'>>();
+    expectTypeOf<Redis<'resp3'>>().toExtend<DriverRedis<'resp3'>>();
+    const hgetall = () => mapped().hgetall('k');
+    expectTypeOf(hgetall).returns.toEqualTypeOf<ReturnType<ReturnType<typeof own>['hgetall']>>();
+    expectTypeOf(() => mapped().zscore('k', 'm')).returns.toEqualTypeOf<Promise<number | null>>();
+    expectTypeOf(() => redis.zscore('k', 'm')).returns.toEqualTypeOf<Promise<string | null>>();
+    expectTypeOf(() => mapped().exactlyOnce('id').zscore('k', 'm')).returns.toEqualTypeOf<
+      Promise<number | null>
+    >();
+    expectTypeOf(() => mapped().duplicate()).returns.toEqualTypeOf<Redis<'resp3'>>();
+    expectTypeOf(() => mapped().duplicate({ replyMapping: 'legacy' })).returns.toEqualTypeOf<
+      Redis<'legacy'>
+    >();
+    expectTypeOf(() => mapped().with({ waitMs: 1 })).returns.toEqualTypeOf<Redis<'resp3'>>();
+    expectTypeOf(() => new Redis('redis://host', { retry: {} })).returns.toEqualTypeOf<Redis>();
+    const nodes = [{ host: 'host' }];
+    const options = { redisOptions: { protocol: 3, replyMapping: 'resp3' } } as const;
+    expectTypeOf(() => new Cluster(nodes, options)).returns.toEqualTypeOf<Cluster<'resp3'>>();
+    expectTypeOf(() => new Cluster(nodes, options).zscore('k', 'm')).returns.toEqualTypeOf<
+      Promise<number | null>
+    >();
+    expectTypeOf(() => cluster.duplicate([], options)).returns.toEqualTypeOf<Cluster<'resp3'>>();
+    expectTypeOf(() => cluster.duplicate()).returns.toEqualTypeOf<Cluster>();
+    expectTypeOf(() => withRetry(own()).zscore('k', 'm')).returns.toEqualTypeOf<
+      Promise<number | null>
+    >();
+  });
+
+  it('can be extended, and asked for', () => {
+    class Mine extends Redis {
+      own = (): Promise<string | null> => this.get('k');
+    }
+    const one: unknown = undefined;
+    if (one instanceof Redis) expectTypeOf(one).toEqualTypeOf<Redis>();
+    expectTypeOf<Mine>().toExtend<Redis>();
+    expectTypeOf(() => Redis.createClient(6379)).returns.toEqualTypeOf<Redis>();
+    expectTypeOf<typeof Redis.Cluster>().toEqualTypeOf<typeof Cluster>();
   });
 
   it('know what is ours', () => {

@@ -136,6 +136,36 @@ describe.skipIf(noCluster !== '')(`the connections of a Cluster ${noCluster}`, a
     expect(await node.admin('GET', key)).toBe('6');
   });
 
+  it('a write that the kernel refuses at once was never sent, and goes again', async () => {
+    const { key, node, proxy } = await lab.place();
+    const redis = lab.client();
+    const onDeadSocket = async <T>(write: () => T): Promise<T> => {
+      await redis.get(key);
+      const [own] = redis.nodes('master').filter(({ options }) => options.port === proxy.port);
+      proxy.cutAll('reset');
+      const written = write();
+      expect(own?.stream.errored).toMatchObject({ syscall: 'write' });
+      return written;
+    };
+    expect(await onDeadSocket(() => redis.incr(key))).toBe(1);
+    expect(await onDeadSocket(() => redis.multi().incr(key).exec())).toEqual([[null, 2]]);
+    expect(await onDeadSocket(() => redis.pipeline().incr(key).exec())).toEqual([[null, 3]]);
+    expect(await node.admin('GET', key)).toBe('3');
+  });
+
+  it('a node that has gone silent is left when its host takes no connections any more', async () => {
+    const { key, proxy } = await lab.place();
+    const redis = lab.client({ livenessMs: 200 });
+    await redis.get(key);
+    proxy.silence('drop');
+    proxy.refuse();
+    const lost = await ending(redis.incr(key));
+    expect(!lost.ok && isOutcomeUnknown(lost.error)).toBe(true);
+    expect(lost.ms).toBeLessThan(3000);
+    await proxy.heal();
+    expect(await redis.incr(key)).toBe(1);
+  });
+
   describe('a transaction by hand', () => {
     it('goes to the node of its first key, whichever that is', async () => {
       const redis = lab.client();

@@ -16,11 +16,6 @@ describe.skipIf(noCluster !== '')(`a subscriber of a Cluster ${noCluster}`, asyn
     return { gaps, heard };
   }
 
-  /** Cuts every connection of a subscriber's, wherever the driver has put it. */
-  async function cutSubscribers(): Promise<void> {
-    for (const node of lab.cluster.nodes) await node.admin('CLIENT', 'KILL', 'TYPE', 'pubsub');
-  }
-
   it('is told once a reconnect what it cannot have heard', async () => {
     const rejections = watchRejections();
     const [node] = lab.cluster.nodes;
@@ -35,7 +30,7 @@ describe.skipIf(noCluster !== '')(`a subscriber of a Cluster ${noCluster}`, asyn
     await waitFor(() => heard.length === 1);
     for (let round = 1; round <= 3; round++) {
       for (const proxy of lab.proxies) proxy.refuse();
-      await cutSubscribers();
+      for (const proxy of lab.proxies) proxy.cutAll();
       await node?.admin('PUBLISH', 'news', 'nobody hears it');
       await Promise.all(lab.proxies.map((proxy) => proxy.accept()));
       await waitFor(() => gaps.length === round, { what: 'the gap to be told' });
