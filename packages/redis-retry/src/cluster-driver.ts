@@ -66,14 +66,14 @@ export interface ClusterHandlers {
 }
 
 /** Holds the one connection that hears for the whole Cluster, and makes another when it ends. */
-export interface ClusterSubscriber {
+interface ClusterSubscriber {
   subscriber: RedisInternals | null;
   lastActiveSubscriber?: RedisInternals;
   selectSubscriber(): void;
   stop(): void;
 }
 
-export interface ShardedSubscribers {
+interface ShardedSubscribers {
   shardedSubscribers: Map<string, { getInstance(): RedisInternals | null }>;
 }
 

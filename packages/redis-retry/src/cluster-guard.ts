@@ -35,10 +35,14 @@ export type ClusterBase = Pick<
 >;
 
 /** What a command was before it was handed to the Cluster. */
-export const FINAL: unique symbol = Symbol('outlast.final');
+const FINAL: unique symbol = Symbol('outlast.final');
+
+/** The sink of the pipeline that it was sent with; the driver makes another when it sends all of it again. */
+const SINK: unique symbol = Symbol('outlast.sink');
 
 declare module './driver.js' {
   interface Command {
+    [SINK]?: object;
     [FINAL]?: (error: Error) => void;
   }
 }
@@ -97,24 +101,24 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
     watchNode(node, this);
   }
 
-  nodeFailed(error: Error): void {
-    this.nodeError = error;
-  }
-
   isOver(command: Command): boolean {
-    return command[OPERATION]?.ended === true || this.transactions.isSpoilt(command);
+    if (command[OPERATION]?.ended === true) return true;
+    const spoilt = this.transactions.isSpoilt(command);
+    if (spoilt) this.giveUp(command, undefined);
+    return spoilt;
   }
 
   /** Takes the place of the driver's `sendCommand`. */
   send(command: Command, stream?: object, node?: PinnedNode): unknown {
-    if (command[FINAL] !== undefined) {
-      // It has waited for the map of slots.
-      if (!this.isOver(command)) this.base.sendCommand.call(this.client, command, stream, node);
+    if (command[FINAL] !== undefined && (stream === undefined || command[SINK] === stream)) {
+      // It has waited for the map of slots. Its pipeline is written one by one now: a slot may be over.
+      if (!this.isOver(command)) this.base.sendCommand.call(this.client, command, undefined, node);
       return command.promise;
     }
     const kind = kindOf(command.name);
     if (node === undefined) this.byHand.claim(command, kind);
-    if (!this.admit(command, kind, node?.slot)) return command.promise;
+    if (!this.admit(command, kind, stream, node?.slot)) return command.promise;
+    if (stream !== undefined) command[SINK] = stream;
     command[FINAL] = command.reject;
     if (command[IN_TRANSACTION] === true) this.byHand.send(command, kind);
     else if (node === undefined) this.dispatch(command, command);
@@ -148,12 +152,12 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
   /** Takes over a command that waits for the map of slots. */
   requeue(command: Command, stream: object | undefined, node: PinnedNode | undefined): void {
     this.takeOver(command);
-    this.limits.troubled(operationOf(command, this.patienceOf(command)));
+    this.limits.troubled(command);
     if (node === undefined) this.resend(command);
     else this.base.sendCommand.call(this.client, command, stream, node);
   }
 
-  private admit(command: Command, kind: string, slot: number | undefined): boolean {
+  private admit(command: Command, kind: string, sink?: object, slot?: number): boolean {
     const { policy, client, settings } = this;
     const { clock, budget } = policy.settings;
     const now = clock.now();
@@ -168,7 +172,7 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
       this.end(command, new QueueFullError(settings.maxQueued), 'exhausted', 'acquire');
       return false;
     }
-    const refusal = refusedByBreaker(policy, command);
+    const refusal = refusedByBreaker(policy, command, sink);
     if (refusal !== undefined) {
       this.end(command, refusal, 'circuit-open', 'acquire');
       return false;
@@ -188,8 +192,7 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
     else if (kind !== '' && command[IN_TRANSACTION] !== true) {
       this.watches.issue(command, kind, slot);
     }
-    if (client.status !== 'ready')
-      this.limits.troubled(operationOf(command, this.patienceOf(command)));
+    if (client.status !== 'ready') this.limits.troubled(command);
     return true;
   }
 
@@ -229,7 +232,7 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
     const how = target[LOST];
     delete target[LOST];
     if (how !== 'sent' && (how === 'unsent' || REDIRECTIONS.test(error.message))) {
-      this.limits.troubled(operationOf(command, this.patienceOf(command)));
+      this.limits.troubled(command);
       this.redirect(target, error, redirect);
       return;
     }
@@ -263,7 +266,7 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
     }
     announceRetry(policy, operation, error, failure, 0);
     if (!waits) operation.again(0);
-    this.limits.troubled(operation);
+    this.limits.troubled(command);
     return false;
   }
 
@@ -273,7 +276,7 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
     const operation = operationOf(command, this.patienceOf(command));
     if (operation.ended) return;
     const failure = this.judge(error);
-    this.limits.troubled(operation);
+    this.limits.troubled(command);
     const now = policy.settings.clock.now();
     const over = now + PAUSE_MS >= operation.waitUntil || now + PAUSE_MS >= operation.deadline;
     if (this.closed || !failure.transient || over) {
@@ -309,7 +312,7 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
       return;
     }
     const unsent = how === 'unsent' || (how === undefined && REDIRECTIONS.test(error.message));
-    if (unsent) this.limits.troubled(operationOf(command, this.patienceOf(command)));
+    if (unsent) this.limits.troubled(command);
     else if (this.lostForGood(command, error)) return;
     this.resend(command);
   }

@@ -31,12 +31,12 @@ export class ClusterLimits {
   }
 
   /** From its first trouble on a command's patience counts. */
-  troubled(operation: Operation): void {
+  troubled(command: Command): void {
+    const operation = operationOf(command, this.ends.patienceOf(command));
     if (operation.waitUntil !== Infinity) return;
     const { clock, unref } = this.policy.settings;
     operation.waitUntil = clock.now() + operation.patienceMs;
     if (operation.patienceMs === Infinity) return;
-    const { command } = operation;
     const timer = clock.setTimeout(() => this.expire(operation), operation.patienceMs, { unref });
     command.promise.then(
       () => timer.cancel(),

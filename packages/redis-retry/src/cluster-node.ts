@@ -32,12 +32,15 @@ export interface NodeHost {
   readonly policy: RetryPolicy;
   readonly settings: ClientSettings;
   readonly watches: ClusterWatches;
-  /** Hears why a connection failed, which the driver's own error does not say. */
-  nodeFailed(error: Error): void;
+  /** Why the latest connection to a node failed, which the driver's own error does not say. */
+  nodeError: Error | undefined;
   readonly adopted: boolean;
   /** A command comes that was given to the Cluster before it was ours to watch. */
   takeOver(command: Command): void;
-  /** Whether a command may not be written any more: its caller has been told that it was not. */
+  /**
+   * Whether a command may not be written any more: its caller has been told that it was not, or is now, for
+   * he has been told so of a part of its transaction.
+   */
   isOver(command: Command): boolean;
 }
 
@@ -165,7 +168,7 @@ export function watchNode(node: RedisInternals, host: NodeHost): void {
     if (event === 'error' && argument instanceof Error) {
       hideSecrets(argument);
       cause = argument;
-      host.nodeFailed(argument);
+      host.nodeError = argument;
     }
     return silentEmit.call(node, event, argument);
   };
@@ -175,7 +178,9 @@ export function watchNode(node: RedisInternals, host: NodeHost): void {
     configurable: true,
     value(override?: object): RedisInternals {
       const copy = duplicate.call(node, override);
-      (copy as unknown as NodeJS.EventEmitter).on('error', (error) => host.nodeFailed(error));
+      (copy as unknown as NodeJS.EventEmitter).on('error', (error) => {
+        host.nodeError = error;
+      });
       return copy;
     },
   });

@@ -63,10 +63,15 @@ export class ClusterWatches {
 
   /** A WATCH, or its stand-in, has been written. */
   written(command: Command, connection: object): void {
-    for (const watch of this.watches) {
-      const own = watch.command === command || Object.getPrototypeOf(command) === watch.command;
-      if (own) watch.connection = connection;
-    }
+    const own = this.watches.find(
+      (one) => one.command === command || Object.getPrototypeOf(command) === one.command,
+    );
+    if (own === undefined) return;
+    own.connection = connection;
+    // One a slot and connection is enough, for those who never EXEC.
+    this.watches = this.watches.filter(
+      (one) => one === own || one.connection !== connection || one.slot !== own.slot,
+    );
   }
 
   /**

@@ -103,7 +103,7 @@ export class Guard {
     const { client, base } = this;
     if (command[STARTED] === undefined) {
       if (this.handshake.isInternal(command)) return this.handshake.send(command, sink);
-      if (!this.admit(command)) return command.promise;
+      if (!this.admit(command, sink)) return command.promise;
     }
     if (this.held.size > 0) this.held.issued(command);
     if (command[REFUSED] === true) return this.refuseExec(command, sink);
@@ -119,7 +119,7 @@ export class Guard {
   }
 
   /** A command that is new here. False if it has been settled already. */
-  private admit(command: Command): boolean {
+  private admit(command: Command, sink: Sink | undefined): boolean {
     const { policy } = this;
     const { clock, budget } = policy.settings;
     const now = clock.now();
@@ -145,8 +145,8 @@ export class Guard {
       this.end(command, notWriteable(), 'exhausted', 'acquire');
       return false;
     }
-    if (this.transactions.idle && (kind === '' || kind === 'set')) {
-      const refusal = refusedByBreaker(policy, command);
+    if (this.transactions.idle && (kind === '' || kind === 'set' || sink !== undefined)) {
+      const refusal = refusedByBreaker(policy, command, sink);
       if (refusal !== undefined) {
         this.end(command, refusal, 'circuit-open', 'acquire');
         return false;

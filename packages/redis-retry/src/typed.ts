@@ -73,7 +73,7 @@ interface Methods<M extends ReplyMapping> {
 }
 
 /** What `Redis` has more than the driver's. */
-export interface RedisMethods<M extends ReplyMapping> extends Methods<M> {
+interface RedisMethods<M extends ReplyMapping> extends Methods<M> {
   /** A client of the same class and options; what is given overrides them. */
   duplicate<Given extends Partial<RetryRedisOptions> | undefined = undefined>(
     override?: Given,
@@ -83,7 +83,7 @@ export interface RedisMethods<M extends ReplyMapping> extends Methods<M> {
 }
 
 /** What `Cluster` has more than the driver's. */
-export interface ClusterMethods<M extends ReplyMapping> extends Methods<M> {
+interface ClusterMethods<M extends ReplyMapping> extends Methods<M> {
   /** A Cluster of the same class and options; what is given overrides them. */
   duplicate<Given extends Partial<RetryClusterOptions> | undefined = undefined>(
     overrideStartupNodes?: ClusterNode[],
@@ -100,7 +100,7 @@ export type Redis<M extends ReplyMapping = 'legacy'> = RedisMethods<M> & DriverR
 export type Cluster<M extends ReplyMapping = 'legacy'> = ClusterMethods<M> & DriverClusterOf<M>;
 
 /** The class `Redis`. */
-export interface RedisConstructor
+interface RedisConstructor
   extends Omit<typeof DriverRedis, 'prototype' | 'createClient' | 'Cluster'> {
   new <M extends ReplyMapping = 'legacy'>(
     port: number,
@@ -121,7 +121,7 @@ export interface RedisConstructor
 }
 
 /** The class `Cluster`. */
-export interface ClusterConstructor extends Omit<typeof DriverCluster, 'prototype'> {
+interface ClusterConstructor extends Omit<typeof DriverCluster, 'prototype'> {
   new <M extends ReplyMapping = 'legacy'>(
     startupNodes: ClusterNode[],
     options?: ClusterOptionsOf<M>,

@@ -3,6 +3,8 @@ import type { Command, RedisInternals } from './driver.js';
 /** Of a command that was written to a connection, and of which the kernel took nothing. */
 const REFUSED_AT_ONCE: unique symbol = Symbol('outlast.refusedAtOnce');
 
+const RESET: ReadonlySet<string> = new Set(['EPIPE', 'ECONNRESET', 'ECONNABORTED']);
+
 declare module './driver.js' {
   interface Command {
     [REFUSED_AT_ONCE]?: boolean;
@@ -17,7 +19,9 @@ declare module './driver.js' {
  */
 export function noteRefusedAtOnce(client: RedisInternals, command: Command): void {
   const { stream, commandQueue } = client;
-  if (!stream?.errored || stream.encrypted === true) return;
+  const error = stream?.errored as NodeJS.ErrnoException | null | undefined;
+  if (!error || stream?.encrypted === true) return;
+  if (error.syscall !== 'write' || !RESET.has(error.code ?? '')) return;
   const last = commandQueue.peekBack();
   if (last?.command !== command) return;
   command[REFUSED_AT_ONCE] = true;

@@ -79,6 +79,8 @@ describe('bad input', () => {
     [{ blocking: true }, 'retry.blocking'],
     [{ maxQueued: 1.5 }, 'retry.maxQueued'],
     [{ maxQueue: 1 }, 'retry.maxQueue'],
+    [{ livenessMs: 0 }, 'retry.livenessMs'],
+    [{ livenesMs: 1 }, 'retry.livenesMs'],
     [{ idempotentCommands: 'bump' }, 'retry.idempotentCommands'],
     [{ idempotentCommands: [7] }, 'retry.idempotentCommands'],
     [[], 'retry'],

@@ -68,7 +68,13 @@ describe.skipIf(noCluster !== '')(`the connections of a Cluster ${noCluster}`, a
     await target.admin('SET', key, 'theirs');
     expect(await redis.multi().set(key, 'overwritten').exec()).toBeNull();
     expect(await target.admin('GET', key)).toBe('theirs');
+    // one without WATCH follows its slot, as a whole
     await cluster.moveSlot(slot, node);
+    const moved = await redis.multi().set(key, 5).incr(key).exec();
+    expect(moved).toEqual([
+      [null, 'OK'],
+      [null, 6],
+    ]);
   });
 
   it('a transaction that was never sent waits for its node, and goes as a whole', async () => {
