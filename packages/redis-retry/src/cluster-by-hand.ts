@@ -1,10 +1,11 @@
 import type { Failure, Reason } from '@outlast/core-retry';
 import type { ClusterInternals } from './cluster-driver.js';
 import { CONNECTION, LOST, WRITTEN } from './cluster-node.js';
-import type { ClusterWatches } from './cluster-watches.js';
+import { type ClusterWatches, discardFor } from './cluster-watches.js';
 import { type Command, CommandClass, type RedisInternals } from './driver.js';
 import { connectionClosed } from './errors.js';
 import { NARROWED } from './narrow.js';
+import { OPERATION } from './operation.js';
 import { REPEATABLE } from './repeatable.js';
 import { IN_TRANSACTION, isKind } from './transactions.js';
 
@@ -18,6 +19,10 @@ interface Hand {
   connection: object | undefined;
   /** EXEC has been sent: from then on nobody knows what a lost answer means. */
   executed: boolean;
+  /** One of its commands was given up before it was sent: the others must not run without it. */
+  spoilt: boolean;
+  /** Why MULTI could not be sent. */
+  error: Error | undefined;
 }
 
 /** What transactions by hand need of their Cluster's guard. */
@@ -31,6 +36,8 @@ export interface HandHost {
 }
 
 const SLOTS = 16_384;
+// As Redis says it of a transaction that lacks one of its commands.
+const ABORTED = 'EXECABORT Transaction discarded because of previous errors.';
 /** Go over a connection of their own, or to any node. */
 const ELSEWHERE = /^(?:[ps]?(?:un)?subscribe|cluster|quit)$/i;
 /** The MULTI that is sent for a caller's. */
@@ -77,6 +84,8 @@ export class ByHand {
         node: undefined,
         connection: undefined,
         executed: false,
+        spoilt: false,
+        error: undefined,
       };
       command.resolve(Buffer.from('OK'));
       return;
@@ -93,7 +102,8 @@ export class ByHand {
       this.begin(hand, command);
     }
     command.reject = (error) => this.failed(hand, command, error);
-    if (hand.node === undefined) hand.waiting.push(command);
+    if (hand.error !== undefined) refuse(command, hand.error);
+    else if (hand.node === undefined) hand.waiting.push(command);
     else this.forward(hand, command);
   }
 
@@ -117,10 +127,8 @@ export class ByHand {
         for (const command of hand.waiting.splice(0)) this.forward(hand, command);
       },
       (error: Error) => {
-        for (const command of hand.waiting.splice(0)) {
-          command[LOST] = 'unsent';
-          command.reject(error);
-        }
+        hand.error = error;
+        for (const command of hand.waiting.splice(0)) refuse(command, error);
       },
     );
   }
@@ -129,12 +137,18 @@ export class ByHand {
     const { node, connection } = hand;
     if (node === undefined || node[CONNECTION] !== connection || node.stream?.writable !== true) {
       // Nothing of it has run: the server forgot what was queued when it lost the connection.
-      command[LOST] = 'unsent';
-      command.reject(connectionClosed());
+      refuse(command, connectionClosed());
       return;
     }
+    const ended = command[OPERATION]?.ended === true;
+    if (ended) hand.spoilt = true;
     const kind = isKind(command, 'exec') ? 'exec' : isKind(command, 'discard') ? 'discard' : '';
     if (kind !== '') this.host.watches.issue(command, kind, hand.slot);
+    if (kind !== '' && (ended || (kind === 'exec' && hand.spoilt))) {
+      node.sendCommand(discardFor(command, () => {}));
+      if (!ended) refuse(command, new Error(ABORTED));
+      return;
+    }
     if (kind === 'exec') hand.executed = true;
     node.sendCommand(command);
   }
@@ -158,4 +172,11 @@ export class ByHand {
       unknown ? 'outcome-unknown' : 'permanent',
     );
   }
+}
+
+/** Nothing of it was sent. */
+function refuse(command: Command, error: Error): void {
+  if (command[OPERATION]?.ended === true) return;
+  command[LOST] = 'unsent';
+  command.reject(error);
 }

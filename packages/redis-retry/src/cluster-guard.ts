@@ -22,7 +22,6 @@ import {
 } from './operation.js';
 import type { ClientSettings } from './options.js';
 import { Pauses } from './pauses.js';
-import { REPEATABLE } from './repeatable.js';
 import { isWaitedFor } from './replies.js';
 import { Tokens } from './resolve.js';
 import { IN_TRANSACTION, inTransaction } from './transactions.js';
@@ -321,7 +320,7 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
     this.pauses.add(command, delayMs, () => {
       this.client.refreshSlotsCache();
       // To a node with an open transaction it would become a part of that.
-      if (this.byHand.isOpen && command[REPEATABLE] !== true) this.later(command, PAUSE_MS);
+      if (this.byHand.isOpen && command[CARRIER] !== true) this.later(command, PAUSE_MS);
       else this.resend(command);
     });
   }

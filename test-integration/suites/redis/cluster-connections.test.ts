@@ -221,6 +221,43 @@ describe.skipIf(noCluster !== '')(`the connections of a Cluster ${noCluster}`, a
       expect(await node.admin('GET', key)).toBe('1');
     });
 
+    it('does not run without one of its commands that was given up', async () => {
+      const redis = lab.client();
+      const { key, node, proxy } = await lab.place();
+      await redis.get(key);
+      proxy.refuse();
+      proxy.cutAll();
+      await lab.left(redis, proxy);
+      const begun = redis.multi({ pipeline: false });
+      const first = redis.incr(key);
+      const given = failureOf(redis.with({ totalTimeoutMs: 150 }).incr(key));
+      const executed = failureOf(redis.exec());
+      expect(retryInfo(await given)).toMatchObject({ outcome: 'not-applied' });
+      await proxy.accept();
+      expect(await begun).toBe('OK');
+      const error = await executed;
+      expect(error.message).toMatch(/^EXECABORT/);
+      expect(retryInfo(error)).toMatchObject({ outcome: 'not-applied' });
+      expect(await first).toBe('QUEUED');
+      expect(await redis.get(key)).toBeNull();
+      expect(await node.admin('GET', key)).toBeNull();
+    });
+
+    it('whose node does not come back is given up with it', async () => {
+      const redis = lab.client({ waitMs: 300 });
+      const { key, proxy } = await lab.place();
+      await redis.get(key);
+      proxy.refuse();
+      proxy.cutAll();
+      await lab.left(redis, proxy);
+      await redis.multi({ pipeline: false });
+      for (const given of [() => redis.incr(key), () => redis.incr(key), () => redis.exec()]) {
+        expect(retryInfo(await failureOf(given()))).toMatchObject({ outcome: 'not-applied' });
+      }
+      await proxy.accept();
+      expect(await redis.incr(key)).toBe(1);
+    });
+
     it('waits for its node, and minds its WATCH', async () => {
       const redis = lab.client();
       const { key, node, proxy } = await lab.place();
