@@ -364,6 +364,7 @@ export class ClusterGuard implements NodeHost, GroupHost, HandHost {
 
   surface(command: Command, error: Error, failure: Failure, reason: Reason): void {
     this.pauses.remove(command);
+    this.transactions.ended(command);
     command.reject = command[FINAL] ?? command.reject;
     surface(this.policy, this, command, error, failure, reason);
   }

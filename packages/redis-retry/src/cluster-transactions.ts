@@ -16,8 +16,10 @@ declare module './driver.js' {
 interface Group {
   readonly slot: number;
   readonly parts: Command[];
-  /** How many came back from a node that they had not been written to. */
-  returned: number;
+  /** What came back from a node that it had not been written to. */
+  readonly returned: Set<Command>;
+  /** A part of it has been given up: the others must not run without it. */
+  spoilt: boolean;
   /** When its patience ends, from its first trouble on. */
   until: number;
   error: Error | undefined;
@@ -54,16 +56,30 @@ export class ClusterTransactions {
   join(command: Command, sink: object, slot: number): void {
     let group = this.groups.get(sink);
     if (group === undefined) {
-      group = { slot, parts: [], returned: 0, until: Infinity, error: undefined, timer: undefined };
+      group = {
+        slot,
+        parts: [],
+        returned: new Set(),
+        spoilt: false,
+        until: Infinity,
+        error: undefined,
+        timer: undefined,
+      };
       this.groups.set(sink, group);
     }
     group.parts.push(command);
     command[GROUP] = group;
   }
 
-  /** Whether another part of the transaction has been given up, so that this one must not be sent. */
+  /** A command has been given up. */
+  ended(command: Command): void {
+    const group = command[GROUP];
+    if (group !== undefined) group.spoilt = true;
+  }
+
+  /** Whether a part of the command's transaction has been given up, so that this one must not be sent. */
   isSpoilt(command: Command): boolean {
-    return command[GROUP]?.parts.some((part) => part[OPERATION]?.ended === true) === true;
+    return command[GROUP]?.spoilt === true;
   }
 
   /** Whether a command waits here. */
@@ -80,7 +96,7 @@ export class ClusterTransactions {
   unsent(command: Command, error: Error): boolean {
     const group = command[GROUP];
     if (group === undefined) return false;
-    group.returned += 1;
+    group.returned.add(command);
     group.error = error;
     const { clock, unref } = this.host.policy.settings;
     if (group.until === Infinity) group.until = clock.now() + this.host.patienceOf(command);
@@ -106,13 +122,12 @@ export class ClusterTransactions {
   private resume(group: Group, last: boolean): void {
     const { client } = this.host;
     group.timer = undefined;
-    const whole = group.returned === group.parts.length;
-    if (last || !whole || group.parts.some((part) => part[OPERATION]?.ended === true)) {
+    if (last || group.spoilt || group.returned.size < group.parts.length) {
       this.end(group);
       return;
     }
     this.waiting.delete(group);
-    group.returned = 0;
+    group.returned.clear();
     client.refreshSlotsCache();
     const node: PinnedNode = { slot: group.slot, redis: undefined };
     for (const part of group.parts) {
@@ -123,7 +138,7 @@ export class ClusterTransactions {
 
   private end(group: Group): void {
     this.waiting.delete(group);
-    for (const part of group.parts) {
+    for (const part of group.returned) {
       if (part[OPERATION]?.ended !== true) this.host.giveUp(part, group.error);
     }
   }
