@@ -115,6 +115,9 @@ export function discardFor(exec: Command, lost: (error: Error) => void): Command
   discard[STARTED] = exec[STARTED] ?? 0;
   discard.inTransaction = exec.inTransaction;
   if (exec.pipelineIndex !== undefined) discard.pipelineIndex = exec.pipelineIndex;
-  discard.promise.then(() => exec.resolve(null), lost);
+  discard.promise.then(() => {
+    // It returns the promise of the EXEC, which may have been given up.
+    exec.resolve(null);
+  }, lost);
   return discard;
 }

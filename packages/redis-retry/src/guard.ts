@@ -190,7 +190,10 @@ export class Guard {
     discard.inTransaction = command.inTransaction;
     if (command.pipelineIndex !== undefined) discard.pipelineIndex = command.pipelineIndex;
     discard.promise.then(
-      () => command.resolve(null),
+      () => {
+        // It returns the promise of the EXEC, which may have been given up.
+        command.resolve(null);
+      },
       (error: Error) => this.end(command, error, 'permanent', 'acquire'),
     );
     this.send(discard, sink);

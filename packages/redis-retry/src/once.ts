@@ -125,7 +125,9 @@ function send(client: OnceClient, command: Command, id: string, ttlMs: number): 
       return carry(LUA, 'eval');
     })
     .then(
-      (reply) => command.resolve(reply),
+      (reply) => {
+        command.resolve(reply);
+      },
       (error: Error) => command.reject(explained(error, command)),
     );
   return command.promise;
