@@ -32,6 +32,8 @@ describe.skipIf(lab.reason !== '')(`socket.io's redis-adapter on our client ${la
       io: node,
       url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
       async close() {
+        // one that is quit while it reconnects is told so of what it had to say
+        await waitFor(() => subscriber.status === 'ready', { what: 'the subscriber to be back' });
         await node.close();
         // the adapter unsubscribes without waiting for the answer
         await Promise.all([publisher.quit(), subscriber.quit()]);
