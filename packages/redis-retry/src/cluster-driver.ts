@@ -69,6 +69,7 @@ export interface ClusterHandlers {
 interface ClusterSubscriber {
   subscriber: RedisInternals | null;
   lastActiveSubscriber?: RedisInternals;
+  started: boolean;
   selectSubscriber(): void;
   stop(): void;
 }

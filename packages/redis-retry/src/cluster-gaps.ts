@@ -1,7 +1,10 @@
-import type { Clock } from '@outlast/core-retry';
+import type { Clock, Timer } from '@outlast/core-retry';
 import type { ClusterInternals } from './cluster-driver.js';
 import type { Command, RedisInternals } from './driver.js';
 import type { Gap } from './gaps.js';
+
+/** As often as other connections are dialled. */
+const PACE_MS = 200;
 
 /**
  * Tells the subscribers of a Cluster what they cannot have heard, once a reconnect. The driver hears over
@@ -17,6 +20,8 @@ function watchSubscriber(client: ClusterInternals, clock: Clock): void {
   const { subscriber } = client;
   const { selectSubscriber, stop } = subscriber;
   let lostAt: number | undefined;
+  let selectedAt = -Infinity;
+  let next: Timer | undefined;
 
   const lost = (instance: RedisInternals | null | undefined): void => {
     if (instance?.condition?.subscriber) lostAt ??= clock.now();
@@ -53,6 +58,20 @@ function watchSubscriber(client: ClusterInternals, clock: Clock): void {
 
   subscriber.selectSubscriber = (): void => {
     lost(subscriber.subscriber ?? subscriber.lastActiveSubscriber);
+    // The driver makes the next one at once, however often it fails.
+    const waitMs = selectedAt + PACE_MS - clock.now();
+    if (waitMs > 0 && subscriber.subscriber?.status === 'end') {
+      next ??= clock.setTimeout(
+        () => {
+          next = undefined;
+          if (subscriber.started) subscriber.selectSubscriber();
+        },
+        waitMs,
+        { unref: false },
+      );
+      return;
+    }
+    selectedAt = clock.now();
     selectSubscriber.call(subscriber);
     const instance = subscriber.subscriber;
     follow(instance);
@@ -60,6 +79,8 @@ function watchSubscriber(client: ClusterInternals, clock: Clock): void {
   };
   subscriber.stop = (): void => {
     lost(subscriber.subscriber);
+    next?.cancel();
+    next = undefined;
     stop.call(subscriber);
   };
   follow(subscriber.subscriber);
