@@ -24,19 +24,25 @@ interface Opened {
 /** Follows the transactions of one pool, so that a lost COMMIT can be resolved. */
 export class CommitTracker {
   private readonly core: PoolCore;
-  private probing: Promise<TrackingKind> | undefined;
+  private readonly probing = new Map<string, Promise<TrackingKind>>();
 
   constructor(core: PoolCore) {
     this.core = core;
   }
 
-  /** Asked once; a probe that failed for want of a connection is asked again. */
+  /** Asked once a host; a probe that failed for want of a connection is asked again. */
   kind(client: driver.ClientBase): Promise<TrackingKind> {
-    this.probing ??= probeTracking((text) => client.query(text)).catch((error: unknown) => {
-      this.probing = undefined;
-      throw error;
-    });
-    return this.probing;
+    const { host, port } = internals(client);
+    const server = `${host}:${port}`;
+    let probing = this.probing.get(server);
+    if (probing === undefined) {
+      probing = probeTracking((text) => client.query(text)).catch((error: unknown) => {
+        this.probing.delete(server);
+        throw error;
+      });
+      this.probing.set(server, probing);
+    }
+    return probing;
   }
 
   /** What to ask in the round trip of BEGIN; the facts only once a connection. */

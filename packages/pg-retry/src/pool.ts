@@ -5,6 +5,7 @@ import { CommitTracker } from './commit-tracker.js';
 import { Connector } from './connect.js';
 import { basePool, type ConnectCallback, type PendingItem, type PoolInternals } from './driver.js';
 import { checkHealth, type Health } from './health.js';
+import { Liveness } from './liveness.js';
 import { Openings } from './openings.js';
 import { poolSettings, type QueryExtras, queryExtras, type RetryPoolConfig } from './options.js';
 import type { PoolCore } from './pool-core.js';
@@ -59,6 +60,7 @@ export class Pool extends driver.Pool {
   readonly policy: RetryPolicy;
   readonly #core: PoolCore;
   readonly #connector: Connector;
+  readonly #liveness: Liveness;
   readonly #states = new WeakMap<driver.ClientBase, ClientState>();
   readonly #resolveWrites: boolean;
   readonly #openings = new Openings();
@@ -94,7 +96,12 @@ export class Pool extends driver.Pool {
     super(settings.driver);
     this.policy = settings.policy;
     this.#resolveWrites = settings.resolveWrites;
-    this.#connector = new Connector(this, settings.policy, () => this.#retire());
+    this.#connector = new Connector(this, settings.policy, settings.hosts, () => this.#retire());
+    this.#liveness = new Liveness(
+      () => (this as unknown as PoolInternals)._clients,
+      settings.policy.settings.clock,
+      settings.livenessMs,
+    );
     const { totalTimeoutMs, attemptTimeoutMs, signal } = settings.policy.settings;
     const core: Omit<PoolCore, 'tracker'> = {
       policy: settings.policy,
@@ -154,6 +161,7 @@ export class Pool extends driver.Pool {
     if (!this.ending) {
       this.policy.close();
       this.#connector.close();
+      this.#liveness.close();
       const parked = (this as unknown as PoolInternals)._pendingQueue.splice(0);
       const error = new Error('Cannot use a pool after calling end on the pool');
       for (const item of parked) item.callback(error, undefined, () => {});
@@ -297,6 +305,7 @@ export class Pool extends driver.Pool {
     watchStatements(client, state, this.policy);
     this.#openings.add(state.serial, this.policy.settings.clock.now());
     this.#connector.reconnect.succeeded();
+    this.#liveness.begin();
   }
 
   #stateOf(client: driver.ClientBase): ClientState {

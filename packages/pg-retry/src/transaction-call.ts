@@ -22,7 +22,7 @@ import {
 } from '@outlast/core-retry/connector';
 import type driver from 'pg';
 import { cancelStatement } from './cancel.js';
-import { classifyPg } from './classify.js';
+import { classifyPg, DEMOTED, isReadOnlyRefusal } from './classify.js';
 import type { Patience } from './connect.js';
 import { isReadTimeout } from './marks.js';
 import type { PoolCore } from './pool-core.js';
@@ -96,6 +96,7 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
   #transaction: Transaction | undefined;
   #tracked: Omit<TrackedTransaction, 'lostAtSerial'> | undefined;
   #lostAtSerial = 0;
+  #demoted: unknown;
   #value: { readonly value: T } | undefined;
   #why = 'the server does not follow transactions';
 
@@ -141,6 +142,7 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
   /** Until COMMIT is sent nothing can have been applied; what the callback throws is its own affair. */
   classify(error: unknown, phase: Phase): Failure {
     if (phase === 'acquire' || phase === 'connect') return classifyPg(error, phase);
+    if (error === this.#demoted) return DEMOTED;
     const drivers = this.#transaction?.threw(error) === true;
     if (phase === 'commit') return classifyPg(error, phase);
     const failure = classifyPg(error, phase);
@@ -256,22 +258,25 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     }
     const state = this.#core.stateOf(client);
     if (!state.alive || state.poisoned) return drop();
+    if (!(await this.#rolledBack(client))) return drop();
+    if (isReadOnlyRefusal(error) && this.#options.readOnly !== true) {
+      if (await this.#core.connector.isDemoted(client)) this.#demoted = error;
+      return drop();
+    }
+    client.release();
+  }
+
+  #rolledBack(client: driver.PoolClient): Promise<boolean> {
     const { clock } = this.#core.policy.settings;
-    await new Promise<void>((resolve) => {
-      let done = false;
-      const finish = (clean: boolean): void => {
-        if (done) return;
-        done = true;
-        timer.cancel();
-        if (clean) client.release();
-        else drop();
-        resolve();
-      };
-      const timer = clock.setTimeout(() => finish(false), ROLLBACK_TIMEOUT_MS);
-      client.query('ROLLBACK').then(
-        () => finish(true),
-        () => finish(false),
-      );
+    return new Promise((resolve) => {
+      const timer = clock.setTimeout(() => resolve(false), ROLLBACK_TIMEOUT_MS);
+      client
+        .query('ROLLBACK')
+        .then(
+          () => resolve(true),
+          () => resolve(false),
+        )
+        .finally(() => timer.cancel());
     });
   }
 }
