@@ -1,9 +1,8 @@
 import type { Attempt } from '@outlast/core-retry';
 import type driver from 'pg';
-import { isServerError } from './classify.js';
 import type { ClientState } from './client-state.js';
-import type { Acquiring } from './connect.js';
 import { internals } from './driver.js';
+import { searchOutcome } from './outcome-search.js';
 import type { PoolCore } from './pool-core.js';
 import { type Asker, resolveCommit, type TrackedTransaction, type Verdict } from './resolve.js';
 import {
@@ -13,9 +12,6 @@ import {
   type ServerFacts,
   type TrackingKind,
 } from './server-facts.js';
-
-/** The least time that a resolution gets, however short the pool's patience, in milliseconds. */
-const SHORTEST_SEARCH_MS = 5000;
 
 interface Opened {
   readonly xid: string;
@@ -68,68 +64,19 @@ export class CommitTracker {
   }
 
   /** Looks for the outcome on other connections until it is found or time is up. */
-  async resolve(
-    transaction: TrackedTransaction,
-    attempt: Attempt,
-    bounded: boolean,
-  ): Promise<Verdict> {
-    const { policy, connector, waitMs } = this.core;
-    const { clock } = policy.settings;
-    const until = clock.now() + Math.max(waitMs, SHORTEST_SEARCH_MS);
-    const left = (): number => Math.min(until - clock.now(), attempt.remainingMs);
-    // The attempt's own phase stays what it was when the answer was lost.
-    const step: Acquiring = { phase: 'acquire', signal: bounded ? attempt.signal : undefined };
-    let why = 'time ran out';
-    while (left() > 0) {
-      let client: driver.PoolClient;
-      try {
-        client = await connector.acquire(step, { leftMs: left() }, bounded);
-      } catch (error) {
-        return { unknown: `no connection could be made (${messageOf(error)})` };
-      }
-      try {
-        const verdict = await this.askOn(client, transaction, left);
-        client.release();
-        return verdict;
-      } catch (error) {
-        client.release(true);
-        if (isServerError(error) && (error as { code: string }).code.startsWith('42')) {
-          return { unknown: `the server refuses to say (${messageOf(error)})` };
-        }
-        why = messageOf(error);
-      }
-    }
-    return { unknown: why };
-  }
-
-  private async askOn(
-    client: driver.PoolClient,
-    transaction: TrackedTransaction,
-    left: () => number,
-  ): Promise<Verdict> {
+  resolve(transaction: TrackedTransaction, attempt: Attempt, bounded: boolean): Promise<Verdict> {
     const { clock } = this.core.policy.settings;
-    let expire: (reason: Error) => void = () => {};
-    const expired = new Promise<never>((_, reject) => {
-      expire = reject;
-    });
-    const timer = clock.setTimeout(() => expire(new Error('time ran out')), left());
-    const asker: Asker = {
-      ask: (text, values) => client.query(text, [...values]),
-      serial: this.core.stateOf(client).serial,
-      processID: internals(client).processID,
-      now: () => clock.now(),
-      openedBetween: (serial, until) => this.core.openedBetween(serial, until),
-    };
     const wait = (ms: number): Promise<void> =>
       new Promise((resolve) => clock.setTimeout(resolve, ms));
-    try {
-      return await Promise.race([expired, resolveCommit(transaction, asker, wait)]);
-    } finally {
-      timer.cancel();
-    }
+    return searchOutcome(this.core, attempt, bounded, (client) => {
+      const asker: Asker = {
+        ask: (text, values) => client.query(text, [...values]),
+        serial: this.core.stateOf(client).serial,
+        processID: internals(client).processID,
+        now: () => clock.now(),
+        openedBetween: (serial, until) => this.core.openedBetween(serial, until),
+      };
+      return resolveCommit(transaction, asker, wait);
+    });
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

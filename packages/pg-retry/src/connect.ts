@@ -2,7 +2,13 @@ import type { Phase, RetryPolicy, Timer } from '@outlast/core-retry';
 import { mark, Reconnect } from '@outlast/core-retry/connector';
 import type driver from 'pg';
 import { classifyPg } from './classify.js';
-import { basePool, type ConnectCallback, type PendingItem, type PoolInternals } from './driver.js';
+import {
+  basePool,
+  type ConnectCallback,
+  internals,
+  type PendingItem,
+  type PoolInternals,
+} from './driver.js';
 import type { Destination } from './host-list.js';
 import type { Hosts } from './hosts.js';
 import { CONNECT_TIMEOUT_MS } from './options.js';
@@ -230,15 +236,19 @@ export class Connector {
 
   // pg-pool has one option for two waits. Dialling is bounded by default; waiting for a slot of a busy
   // pool is the driver's business, and is not.
-  private dialOne(item: PendingItem, host: Destination | undefined): void {
+  // Returns what gives it up.
+  private dialOne(item: PendingItem, host: Destination | undefined): () => void {
     const { options } = this.pool;
     const given = options.connectionTimeoutMillis;
     options.connectionTimeoutMillis = given || CONNECT_TIMEOUT_MS;
     if (host !== undefined) Object.assign(options, host.config);
     try {
       basePool.newClient.call(this.pool, item);
+      const client = this.pool._clients.at(-1);
+      return () => internals(client).connection?.stream?.destroy();
     } catch (error) {
       item.callback(error as Error, undefined, () => {});
+      return () => {};
     } finally {
       options.connectionTimeoutMillis = given;
     }

@@ -9,8 +9,8 @@ const SILENCE_MS = 250;
 /** Tells how a dial of one host ended. */
 export type Dialled = (error: Error | undefined, client: driver.PoolClient | undefined) => void;
 
-/** Dials one host; `then` is called once. */
-export type DialHost = (host: Destination, then: Dialled) => void;
+/** Dials one host; `then` is called once. Returns what gives the dial up. */
+export type DialHost = (host: Destination, then: Dialled) => () => void;
 
 interface Try {
   readonly at: number;
@@ -48,23 +48,26 @@ export class Hosts {
     const tries = this.#tries();
     const failed = new Map<string, Error>();
     let next = 0;
-    let open = 0;
+    const open = new Map<Try, () => void>();
     let settled = false;
     let silence: Timer | undefined;
     const settle: Dialled = (error, client) => {
       settled = true;
       silence?.cancel();
+      for (const giveUp of open.values()) giveUp();
       then(error, client);
     };
-    const start = ({ at, wanted }: Try): void => {
+    const start = (attempt: Try): void => {
+      const { at, wanted } = attempt;
       const host = this.#hosts[at] as Destination;
       next += 1;
-      open += 1;
       silence?.cancel();
       silence = this.#clock.setTimeout(() => advance(true), SILENCE_MS);
       this.wanted = wanted;
-      one(host, (error, client) => {
-        open -= 1;
+      let ended = false;
+      const giveUp = one(host, (error, client) => {
+        ended = true;
+        open.delete(attempt);
         if (client !== undefined) {
           if (settled) return spare(client);
           this.#first = at;
@@ -77,13 +80,14 @@ export class Hosts {
         advance(false);
       });
       this.wanted = this.target;
+      if (!ended) open.set(attempt, giveUp);
     };
     const advance = (silent: boolean): void => {
       const upcoming = tries[next];
       // Where the second round takes anybody, the first must have heard everybody who answers.
-      const waits = open > 0 && !silent && upcoming?.wanted !== tries[0]?.wanted;
+      const waits = open.size > 0 && !silent && upcoming?.wanted !== tries[0]?.wanted;
       if (upcoming !== undefined && !waits) start(upcoming);
-      else if (open === 0) settle(summary(failed, this.target), undefined);
+      else if (open.size === 0) settle(summary(failed, this.target), undefined);
     };
     advance(false);
   }

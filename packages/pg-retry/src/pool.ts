@@ -1,6 +1,7 @@
 import type { Attempt, RetryPolicy } from '@outlast/core-retry';
 import driver from 'pg';
 import { ClientState, isSubmittable, watchStatements } from './client-state.js';
+import { type CommitMarkerOption, CommitMarkers, markerTable } from './commit-marker.js';
 import { CommitTracker } from './commit-tracker.js';
 import { Connector } from './connect.js';
 import { basePool, type ConnectCallback, type PendingItem, type PoolInternals } from './driver.js';
@@ -103,7 +104,7 @@ export class Pool extends driver.Pool {
       settings.livenessMs,
     );
     const { totalTimeoutMs, attemptTimeoutMs, signal } = settings.policy.settings;
-    const core: Omit<PoolCore, 'tracker'> = {
+    const core: Omit<PoolCore, 'tracker' | 'markers'> = {
       policy: settings.policy,
       connector: this.#connector,
       waitMs: settings.waitMs,
@@ -113,7 +114,10 @@ export class Pool extends driver.Pool {
       newestSerial: () => this.#serial,
       openedBetween: (serial, until) => this.#openings.between(serial, until),
     };
-    this.#core = Object.assign(core, { tracker: new CommitTracker(core as PoolCore) });
+    this.#core = Object.assign(core, {
+      tracker: new CommitTracker(core as PoolCore),
+      markers: new CommitMarkers(core as PoolCore),
+    });
   }
 
   /**
@@ -130,6 +134,18 @@ export class Pool extends driver.Pool {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Makes the table of `transaction({ commitMarker })` ahead of its first use.
+   *
+   * @param marker as in the transaction: `{ table: 'schema.name' }`; default the table of `true`
+   * @throws OptionError with the statement, if this role may not create it; the driver's error
+   */
+  async createMarkerTable(marker: CommitMarkerOption = true): Promise<void> {
+    const table = markerTable(marker);
+    if (table === undefined) return;
+    await this.#core.markers.ensure(table, () => this.#checkOut('pg.createMarkerTable'));
   }
 
   /** Asks the server a small question. Never rejects. */

@@ -20,12 +20,14 @@ function setUp(names: readonly string[], target: Target = 'primary') {
   const dialled: string[] = [];
   const open = new Map<string, Dialled>();
   const spare: unknown[] = [];
+  const givenUp: string[] = [];
   const dial = () => {
     const result: { error?: Error | undefined; client?: unknown } = {};
     hosts.dial(
       ({ name }, then) => {
         dialled.push(hosts.wanted === target ? name : `${name} as ${hosts.wanted}`);
         open.set(name, then);
+        return () => givenUp.push(name);
       },
       (error, client) => Object.assign(result, { error, client }),
       (client) => spare.push(client),
@@ -34,7 +36,7 @@ function setUp(names: readonly string[], target: Target = 'primary') {
   };
   const answer = (name: string, error?: Error) =>
     open.get(name)?.(error, error ? undefined : ({ name } as unknown as driver.PoolClient));
-  return { clock, hosts, dialled, dial, answer, spare };
+  return { clock, hosts, dialled, dial, answer, spare, givenUp };
 }
 
 describe('dialling several hosts', () => {
@@ -50,7 +52,7 @@ describe('dialling several hosts', () => {
   });
 
   it('does not wait for a silent one: the next is tried beside it, and the late answer is spare', async () => {
-    const { dial, answer, dialled, clock, spare } = setUp(['a', 'b']);
+    const { dial, answer, dialled, clock, spare, givenUp } = setUp(['a', 'b']);
     const result = dial();
     await clock.advance(249);
     expect(dialled).toEqual(['a']);
@@ -58,6 +60,7 @@ describe('dialling several hosts', () => {
     expect(dialled).toEqual(['a', 'b']);
     answer('b');
     expect(result.client).toEqual({ name: 'b' });
+    expect(givenUp).toEqual(['a']);
     answer('a');
     expect(spare).toEqual([{ name: 'a' }]);
     expect(clock.pending).toBe(0);
