@@ -1,7 +1,9 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { ManualClock } from '@outlast/core-retry/testing';
 import type driver from 'pg';
 import { describe, expect, it } from 'vitest';
-import { type AskHost, Liveness } from '../src/liveness.js';
+import { type AskHost, askHost, Liveness } from '../src/liveness.js';
 
 function client() {
   const stream = {
@@ -104,5 +106,41 @@ describe('the liveness of a statement’s server', () => {
     const never = new ManualClock();
     new Liveness(() => [], never, Infinity).begin();
     expect(never.pending).toBe(0);
+  });
+});
+
+describe('asking a host', () => {
+  async function asked(answer: (socket: Socket, bytes: Buffer) => void, limitMs = 30_000) {
+    const server = createServer((socket) => socket.on('data', (bytes) => answer(socket, bytes)));
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    try {
+      return await askHost('127.0.0.1', port, limitMs);
+    } finally {
+      server.close();
+    }
+  }
+
+  it('is answered by one byte to a request for TLS', async () => {
+    const seen: string[] = [];
+    const answers = await asked((socket, bytes) => {
+      seen.push(bytes.toString('hex'));
+      socket.write('N');
+    });
+    expect([answers, seen]).toEqual([true, ['0000000804d2162f']]);
+  });
+
+  it.each<[string, (socket: Socket) => void, number]>([
+    ['hangs up', (socket) => socket.end(), 30_000],
+    ['resets', (socket) => socket.resetAndDestroy(), 30_000],
+    ['is silent', () => {}, 50],
+  ])('is refused by one that %s', async (_, answer, limitMs) => {
+    expect(await asked(answer, limitMs)).toBe(false);
+  });
+
+  it('is refused where nobody listens, and not where this machine is at fault', async () => {
+    expect(await askHost('127.0.0.1', 1, 30_000)).toBe(false);
+    // No such folder: whether the server lives is not known.
+    expect(await askHost('/no/such/folder', 5432, 30_000)).toBe(true);
   });
 });
