@@ -7,6 +7,7 @@ import {
   type Phase,
 } from '@outlast/core-retry';
 import { sqlState } from './sqlstates.js';
+import { TARGET_MESSAGES } from './target.js';
 
 export { RETRYABLE_SQLSTATES } from './sqlstates.js';
 
@@ -26,6 +27,8 @@ const cut: ClientError = client('network', true, 'unknown');
 /** Never sent, for there was no connection. */
 const unreachable: ClientError = client('network', true, 'not-applied');
 const connectTimeout: ClientError = client('timeout', true, 'not-applied');
+/** It may be promoted, or another host found. */
+const wrongServer: ClientError = client('unavailable', true, 'not-applied');
 const misuse: ClientError = client('invalid', false, 'not-applied');
 const certificate: ClientError = client('auth', false, 'not-applied');
 
@@ -74,6 +77,7 @@ export const RETRYABLE_ERROR_CODES: readonly string[] = [...ERROR_CODES]
  * pg 8.23.1 and pg-pool 3.14.0, and `reference/sql.md` §2b.
  */
 const MESSAGES: ReadonlyMap<string, ClientError> = new Map([
+  ...TARGET_MESSAGES.map((message) => [message, wrongServer] as const),
   ['Connection terminated unexpectedly', cut],
   ['Connection terminated', cut],
   ['Client has encountered a connection error and is not queryable', unreachable],
@@ -153,6 +157,19 @@ export function isServerError(error: unknown): boolean {
 export function isFatal(error: unknown): boolean {
   return isServerError(error) && !ERROR_WORDS.has(text(error, 'severity') ?? '');
 }
+
+/** Whether a write was refused because the transaction, the session or the server is read-only. */
+export function isReadOnlyRefusal(error: unknown): boolean {
+  return isServerError(error) && text(error, 'code') === '25006';
+}
+
+/** What such a refusal means where the server has become a standby: nothing was applied, another host may. */
+export const DEMOTED: Failure = Object.freeze({
+  category: 'unavailable',
+  transient: true,
+  outcome: 'not-applied',
+  code: '25006',
+});
 
 const beforeSending = (phase: Phase): boolean => phase === 'acquire' || phase === 'connect';
 

@@ -2,8 +2,20 @@ import type { Phase, RetryPolicy, Timer } from '@outlast/core-retry';
 import { mark, Reconnect } from '@outlast/core-retry/connector';
 import type driver from 'pg';
 import { classifyPg } from './classify.js';
-import { basePool, type ConnectCallback, type PendingItem, type PoolInternals } from './driver.js';
+import {
+  basePool,
+  type ConnectCallback,
+  internals,
+  type PendingItem,
+  type PoolInternals,
+} from './driver.js';
+import type { Destination } from './host-list.js';
+import type { Hosts } from './hosts.js';
 import { CONNECT_TIMEOUT_MS } from './options.js';
+import { isDemoted } from './target.js';
+
+/** How long a server that refused a write may take to say what it is, in milliseconds. */
+const ASK_MS = 5000;
 
 /** How long an operation may still wait for its service; shared by its attempts. */
 export interface Patience {
@@ -21,14 +33,21 @@ export class Connector {
   readonly reconnect: Reconnect;
   private readonly pool: driver.Pool & PoolInternals;
   private readonly policy: RetryPolicy;
+  private readonly hosts: Hosts | undefined;
   private deferred: Timer | undefined;
-  private readonly onShuttingDown: () => void;
+  private readonly retire: () => void;
 
-  /** @param onShuttingDown called when the server refuses a connection because it goes down */
-  constructor(pool: driver.Pool, policy: RetryPolicy, onShuttingDown: () => void) {
+  /** @param retire lets the pool's clients go, for their server goes down or is no longer the right one */
+  constructor(
+    pool: driver.Pool,
+    policy: RetryPolicy,
+    hosts: Hosts | undefined,
+    retire: () => void,
+  ) {
     this.pool = pool as driver.Pool & PoolInternals;
     this.policy = policy;
-    this.onShuttingDown = onShuttingDown;
+    this.hosts = hosts;
+    this.retire = retire;
     this.reconnect = new Reconnect({
       service: 'pg',
       policy,
@@ -77,8 +96,29 @@ export class Connector {
   /** A connect met an outage. */
   failed(error: unknown): void {
     if (isSlotTimeout(error)) return;
-    if (isShuttingDown(error)) this.onShuttingDown();
+    if (isShuttingDown(error)) this.retire();
     this.reconnect.failed(error);
+  }
+
+  /**
+   * A server refused a write as read-only. Whether it has become the wrong one: then its clients leave,
+   * and the next connection is looked for elsewhere.
+   */
+  async isDemoted(client: driver.ClientBase): Promise<boolean> {
+    const { hosts } = this;
+    if (hosts === undefined) return false;
+    const { clock } = this.policy.settings;
+    const demoted = await new Promise<boolean>((resolve) => {
+      const timer = clock.setTimeout(() => resolve(true), ASK_MS);
+      isDemoted(client, hosts.target)
+        .then(resolve, () => resolve(true))
+        .finally(() => timer.cancel());
+    });
+    if (demoted) {
+      hosts.passOver();
+      this.retire();
+    }
+    return demoted;
   }
 
   /** Takes the place of pg-pool's `newClient`: fails fast in an outage, and staggers after it. */
@@ -162,28 +202,53 @@ export class Connector {
       this.dial({
         callback: (error, client) => {
           if (error || client === undefined) {
-            if (isShuttingDown(error)) this.onShuttingDown();
+            if (isShuttingDown(error)) this.retire();
             reject(error);
             return;
           }
-          // It joins the pool, unless those that broke have not left yet and there is no room.
-          client.release(this.pool.totalCount > this.pool.options.max);
+          this.spare(client);
           resolve();
         },
       });
     });
   }
 
+  private dial(item: PendingItem): void {
+    if (this.hosts === undefined) {
+      this.dialOne(item, undefined);
+      return;
+    }
+    this.hosts.dial(
+      (host, then) => this.dialOne({ callback: then }, host),
+      (error, client) => {
+        if (client === undefined) item.callback(error, undefined, () => {});
+        else if (item.timedOut) this.spare(client);
+        else item.callback(undefined, client, client.release);
+      },
+      (client) => this.spare(client),
+    );
+  }
+
+  /** A connection joins the pool, unless those that broke have not left yet and there is no room. */
+  private spare(client: driver.PoolClient): void {
+    client.release(this.pool.totalCount > this.pool.options.max);
+  }
+
   // pg-pool has one option for two waits. Dialling is bounded by default; waiting for a slot of a busy
   // pool is the driver's business, and is not.
-  private dial(item: PendingItem): void {
+  // Returns what gives it up.
+  private dialOne(item: PendingItem, host: Destination | undefined): () => void {
     const { options } = this.pool;
     const given = options.connectionTimeoutMillis;
     options.connectionTimeoutMillis = given || CONNECT_TIMEOUT_MS;
+    if (host !== undefined) Object.assign(options, host.config);
     try {
       basePool.newClient.call(this.pool, item);
+      const client = this.pool._clients.at(-1);
+      return () => internals(client).connection?.stream?.destroy();
     } catch (error) {
       item.callback(error as Error, undefined, () => {});
+      return () => {};
     } finally {
       options.connectionTimeoutMillis = given;
     }

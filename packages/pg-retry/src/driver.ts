@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import driver from 'pg';
 
 /**
@@ -15,9 +16,15 @@ export interface ClientInternals {
   ssl?: unknown;
   /** Since pg 8.18. */
   sslNegotiation?: string;
+  /** False from a statement's sending until the server is ready for the next one. */
+  readyForQuery?: boolean;
   connection?: {
     on(event: 'readyForQuery', listener: (message?: { status?: string }) => void): void;
-    stream?: { destroy(): void };
+    on(
+      event: 'parameterStatus',
+      listener: (message?: { parameterName?: string; parameterValue?: string }) => void,
+    ): void;
+    stream?: Pick<Socket, 'bytesRead' | 'bytesWritten' | 'destroy'>;
   };
   /** Since pg 8.21. */
   getTransactionStatus?: () => 'I' | 'T' | 'E' | null;

@@ -18,7 +18,9 @@ export {
   RETRYABLE_ERROR_CODES,
   RETRYABLE_SQLSTATES,
 } from './classify.js';
+export type { CommitMarkerOption } from './commit-marker.js';
 export type { Health } from './health.js';
+export type { HostAddress, Target } from './host-list.js';
 export { pgRetry, type QueryExtras, type RetryPoolConfig } from './options.js';
 export type { Transaction, TransactionContext } from './transaction.js';
 export type { IsolationLevel, TransactionBody, TransactionOptions } from './transaction-call.js';

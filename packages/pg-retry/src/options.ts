@@ -3,13 +3,18 @@ import {
   type ConnectorDefaults,
   type ConnectorRetryOptions,
   connectorOptions,
+  duration,
   flag,
   invalidOption,
   nearest,
   unknownOption,
 } from '@outlast/core-retry/connector';
-import type { PoolConfig } from 'pg';
+import driverModule, { type PoolConfig } from 'pg';
 import { classifyPg } from './classify.js';
+import { type HostAddress, hostSettings, type Target } from './host-list.js';
+import { Hosts } from './hosts.js';
+import { LIVENESS_MS } from './liveness.js';
+import { targetedClient } from './target.js';
 
 /** The environment variables that are read, first found wins: `PG_RETRY_MAX_ATTEMPTS` and so on. */
 const ENV_PREFIXES: readonly string[] = ['PG_RETRY', 'DB_RETRY', 'DATABASE_RETRY'];
@@ -33,6 +38,21 @@ export interface RetryPoolConfig extends PoolConfig {
    * its outcome can be found out when its answer is lost. Costs two round trips. Default false.
    */
   readonly resolveWrites?: boolean;
+  /**
+   * Servers of one cluster, of which one that is as `target` says is used: `['a:5432', { host: 'b' }]`. A
+   * dead, silent or wrong one means the next. Also from a URL with several hosts, as libpq has it.
+   */
+  readonly hosts?: readonly (string | HostAddress)[];
+  /** What the server must be: libpq's `target_session_attrs`. Default `primary` where hosts are given. */
+  readonly target?: Target;
+  /** The same as `target`, by libpq's name. */
+  readonly targetSessionAttrs?: Target;
+  /**
+   * How long a statement may be silent before its server is asked, on another connection, whether it is
+   * still there; two refusals in a row end the statement's connection. In milliseconds, default 10 000;
+   * Infinity never asks.
+   */
+  readonly livenessMs?: number;
 }
 
 /** What may ride in the query object of `pool.query`, beside the driver's own keys. */
@@ -47,9 +67,21 @@ export interface QueryExtras {
   readonly resolveWrites?: boolean;
 }
 
-const OWN_KEYS = ['retry', 'resolveWrites'];
+const OWN_KEYS = ['retry', 'resolveWrites', 'hosts', 'target', 'targetSessionAttrs', 'livenessMs'];
 // Names of the driver's that are close to ours and are not meant to be ours.
-const DRIVER_KEYS = new Set(['Client', 'Promise', 'verify', 'log', 'min', 'max', 'ssl', 'user']);
+const DRIVER_KEYS = new Set([
+  'Client',
+  'Promise',
+  'verify',
+  'log',
+  'min',
+  'max',
+  'ssl',
+  'user',
+  'host',
+  'port',
+  'types',
+]);
 // What pg reads of a query object.
 const DRIVER_QUERY_KEYS: ReadonlySet<string> = new Set([
   'text',
@@ -77,16 +109,46 @@ export interface PoolSettings {
   readonly policy: RetryPolicy;
   readonly waitMs: number;
   readonly resolveWrites: boolean;
+  readonly livenessMs: number;
+  readonly hosts: Hosts | undefined;
 }
 
 /** @throws OptionError naming the option or variable, the value and what is valid */
 export function poolSettings(config: RetryPoolConfig = {}): PoolSettings {
-  const { retry, resolveWrites = false, ...driver } = config;
-  for (const key of Object.keys(driver)) refuseTypingError(key);
+  const {
+    retry,
+    resolveWrites = false,
+    livenessMs = LIVENESS_MS,
+    hosts: listed,
+    target,
+    targetSessionAttrs,
+    ...rest
+  } = config;
+  for (const key of Object.keys(rest)) refuseTypingError(key);
   const valid = flag(resolveWrites);
   if (valid !== undefined) throw invalidOption('resolveWrites', resolveWrites, valid);
+  const period = duration({ min: 1, infinite: true })(livenessMs);
+  if (period !== undefined) throw invalidOption('livenessMs', livenessMs, period);
   const { policy, waitMs } = makePolicy(retry);
-  return { driver: keepHidden(config, driver), policy, waitMs, resolveWrites };
+  const found = hostSettings({ hosts: listed, target, targetSessionAttrs }, rest);
+  const driver = keepHidden(config, found.driver);
+  if (found.hosts === undefined) {
+    return { driver, policy, waitMs, resolveWrites, livenessMs, hosts: undefined };
+  }
+  const hosts = new Hosts({
+    ...found.hosts,
+    clock: policy.settings.clock,
+    judge: (error) => classifyPg(error, 'connect'),
+  });
+  const Client = targetedClient(clientOf(driver), () => hosts.wanted);
+  return {
+    driver: { ...driver, Client } as PoolConfig,
+    policy,
+    waitMs,
+    resolveWrites,
+    livenessMs,
+    hosts,
+  };
 }
 
 /**
@@ -148,6 +210,13 @@ export function queryExtras(config: object): QueryExtras | undefined {
     if (valid !== undefined) throw invalidOption(`query.${key}`, value, valid);
   }
   return extras;
+}
+
+function clientOf(driver: PoolConfig): new (config?: unknown) => driverModule.Client {
+  const given = (driver as { Client?: unknown }).Client ?? driverModule.Client;
+  return given as new (
+    config?: unknown,
+  ) => driverModule.Client;
 }
 
 function refuseTypingError(key: string): void {

@@ -1,6 +1,7 @@
 import type { RetryPolicy } from '@outlast/core-retry';
 import type driver from 'pg';
 import type { ClientState } from './client-state.js';
+import type { CommitMarkers } from './commit-marker.js';
 import type { CommitTracker } from './commit-tracker.js';
 import type { Connector } from './connect.js';
 import type { ConnectCallback } from './driver.js';
@@ -10,6 +11,7 @@ export interface PoolCore {
   readonly policy: RetryPolicy;
   readonly connector: Connector;
   readonly tracker: CommitTracker;
+  readonly markers: CommitMarkers;
   /** Patience of one operation, in milliseconds. */
   readonly waitMs: number;
   /** Whether the policy itself sets a time or a signal, so that attempts must be stoppable. */

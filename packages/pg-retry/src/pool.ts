@@ -1,10 +1,12 @@
 import type { Attempt, RetryPolicy } from '@outlast/core-retry';
 import driver from 'pg';
 import { ClientState, isSubmittable, watchStatements } from './client-state.js';
+import { type CommitMarkerOption, CommitMarkers, markerTable } from './commit-marker.js';
 import { CommitTracker } from './commit-tracker.js';
 import { Connector } from './connect.js';
 import { basePool, type ConnectCallback, type PendingItem, type PoolInternals } from './driver.js';
 import { checkHealth, type Health } from './health.js';
+import { Liveness } from './liveness.js';
 import { Openings } from './openings.js';
 import { poolSettings, type QueryExtras, queryExtras, type RetryPoolConfig } from './options.js';
 import type { PoolCore } from './pool-core.js';
@@ -59,6 +61,7 @@ export class Pool extends driver.Pool {
   readonly policy: RetryPolicy;
   readonly #core: PoolCore;
   readonly #connector: Connector;
+  readonly #liveness: Liveness;
   readonly #states = new WeakMap<driver.ClientBase, ClientState>();
   readonly #resolveWrites: boolean;
   readonly #openings = new Openings();
@@ -94,9 +97,14 @@ export class Pool extends driver.Pool {
     super(settings.driver);
     this.policy = settings.policy;
     this.#resolveWrites = settings.resolveWrites;
-    this.#connector = new Connector(this, settings.policy, () => this.#retire());
+    this.#connector = new Connector(this, settings.policy, settings.hosts, () => this.#retire());
+    this.#liveness = new Liveness(
+      () => (this as unknown as PoolInternals)._clients,
+      settings.policy.settings.clock,
+      settings.livenessMs,
+    );
     const { totalTimeoutMs, attemptTimeoutMs, signal } = settings.policy.settings;
-    const core: Omit<PoolCore, 'tracker'> = {
+    const core: Omit<PoolCore, 'tracker' | 'markers'> = {
       policy: settings.policy,
       connector: this.#connector,
       waitMs: settings.waitMs,
@@ -106,7 +114,10 @@ export class Pool extends driver.Pool {
       newestSerial: () => this.#serial,
       openedBetween: (serial, until) => this.#openings.between(serial, until),
     };
-    this.#core = Object.assign(core, { tracker: new CommitTracker(core as PoolCore) });
+    this.#core = Object.assign(core, {
+      tracker: new CommitTracker(core as PoolCore),
+      markers: new CommitMarkers(core as PoolCore),
+    });
   }
 
   /**
@@ -123,6 +134,18 @@ export class Pool extends driver.Pool {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Makes the table of `transaction({ commitMarker })` ahead of its first use.
+   *
+   * @param marker as in the transaction: `{ table: 'schema.name' }`; default the table of `true`
+   * @throws OptionError with the statement, if this role may not create it; the driver's error
+   */
+  async createMarkerTable(marker: CommitMarkerOption = true): Promise<void> {
+    const table = markerTable(marker);
+    if (table === undefined) return;
+    await this.#core.markers.ensure(table, () => this.#checkOut('pg.createMarkerTable'));
   }
 
   /** Asks the server a small question. Never rejects. */
@@ -154,6 +177,7 @@ export class Pool extends driver.Pool {
     if (!this.ending) {
       this.policy.close();
       this.#connector.close();
+      this.#liveness.close();
       const parked = (this as unknown as PoolInternals)._pendingQueue.splice(0);
       const error = new Error('Cannot use a pool after calling end on the pool');
       for (const item of parked) item.callback(error, undefined, () => {});
@@ -297,6 +321,7 @@ export class Pool extends driver.Pool {
     watchStatements(client, state, this.policy);
     this.#openings.add(state.serial, this.policy.settings.clock.now());
     this.#connector.reconnect.succeeded();
+    this.#liveness.begin();
   }
 
   #stateOf(client: driver.ClientBase): ClientState {

@@ -1,7 +1,7 @@
 import type { Attempt, CallOptions, Failure, Phase } from '@outlast/core-retry';
 import type driver from 'pg';
 import { cancelStatement } from './cancel.js';
-import { isFatal, isServerError } from './classify.js';
+import { DEMOTED, isFatal, isReadOnlyRefusal, isServerError } from './classify.js';
 import { isSubmittable } from './client-state.js';
 import type { Patience } from './connect.js';
 import { isReadTimeout } from './marks.js';
@@ -32,6 +32,7 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
   #lost: unknown;
   #guarded = false;
   #refused = false;
+  #demoted: unknown;
 
   constructor(core: PoolCore, config: unknown, values: unknown, extras: QueryExtras | undefined) {
     this.#core = core;
@@ -88,6 +89,7 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
   }
 
   classify(error: unknown, phase: Phase): Failure {
+    if (error === this.#demoted) return DEMOTED;
     const text = textOf(this.#config);
     const failure = classifyStatement(error, phase, text);
     // Until a replay has shown that it only reads its outcome stays unknown.
@@ -138,6 +140,10 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
   }
 
   #fail(client: driver.PoolClient, error: Error, reject: (error: unknown) => void): void {
+    if (isReadOnlyRefusal(error)) {
+      void this.#refusedWrite(client, error, reject);
+      return;
+    }
     if (isServerError(error) && !isFatal(error)) {
       // An SQL error is an answer: the connection that brought it is in order.
       client.release();
@@ -151,6 +157,17 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
       stopped.then(() => reject(error), reject);
       return;
     }
+    client.release(error);
+    reject(error);
+  }
+
+  // Asked to be read-only by the application, or become so: then another host has the write.
+  async #refusedWrite(
+    client: driver.PoolClient,
+    error: Error,
+    reject: (error: unknown) => void,
+  ): Promise<void> {
+    if (await this.#core.connector.isDemoted(client)) this.#demoted = error;
     client.release(error);
     reject(error);
   }

@@ -22,11 +22,13 @@ import {
 } from '@outlast/core-retry/connector';
 import type driver from 'pg';
 import { cancelStatement } from './cancel.js';
-import { classifyPg } from './classify.js';
+import { classifyPg, DEMOTED, isFatal, isReadOnlyRefusal, isServerError } from './classify.js';
+import { type CommitMarkerOption, markerTable, type SentMarker } from './commit-marker.js';
 import type { Patience } from './connect.js';
 import { isReadTimeout } from './marks.js';
+import { searchOutcome } from './outcome-search.js';
 import type { PoolCore } from './pool-core.js';
-import type { TrackedTransaction } from './resolve.js';
+import type { TrackedTransaction, Verdict } from './resolve.js';
 import type { TrackingKind } from './server-facts.js';
 import { Transaction, type TransactionContext } from './transaction.js';
 
@@ -51,6 +53,12 @@ export interface TransactionOptions {
    */
   readonly trackCommit?: boolean;
   /**
+   * Writes a row with a unique id in the same transaction (table `outlast_commit_markers`, made on first
+   * use), so that a lost COMMIT can be resolved on servers that do not follow transactions or do not let
+   * this role ask. Takes the place of `trackCommit`. Costs an INSERT, and no round trip. Default false.
+   */
+  readonly commitMarker?: CommitMarkerOption;
+  /**
    * Asked when the server cannot say what became of a lost COMMIT: true if its effect is there, false if
    * it is not, undefined if that cannot be told either.
    */
@@ -65,6 +73,7 @@ export type TransactionBody<T> = (
 ) => T | PromiseLike<T>;
 
 const ROLLBACK_TIMEOUT_MS = 5000;
+const IN_FAILED_TRANSACTION = '25P02';
 const LEVELS: readonly unknown[] = ['read committed', 'repeatable read', 'serializable'];
 const isLevel: Check = (value) =>
   LEVELS.includes(value) ? undefined : "'read committed', 'repeatable read' or 'serializable'";
@@ -77,6 +86,7 @@ const KNOWN: Known<TransactionOptions> = {
   totalTimeoutMs: duration({ min: 1, infinite: true }),
   signal: abortSignal,
   trackCommit: flag,
+  commitMarker: undefined,
   verifyCommit: callable,
 };
 
@@ -92,10 +102,13 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
   readonly #options: TransactionOptions;
   readonly #bounded: boolean;
   readonly #begin: string;
+  readonly #markerTable: string | undefined;
+  #marker: SentMarker | undefined;
   #leftMs: number;
   #transaction: Transaction | undefined;
   #tracked: Omit<TrackedTransaction, 'lostAtSerial'> | undefined;
   #lostAtSerial = 0;
+  #demoted: unknown;
   #value: { readonly value: T } | undefined;
   #why = 'the server does not follow transactions';
 
@@ -113,6 +126,8 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     this.#options = options;
     this.#leftMs = core.waitMs;
     this.#begin = beginText(options);
+    const table = markerTable(options.commitMarker);
+    this.#markerTable = options.readOnly === true ? undefined : table;
     // What changed nothing is replayed, never resolved.
     this.idempotent = options.readOnly === true;
     if (options.maxAttempts !== undefined) this.maxAttempts = options.maxAttempts;
@@ -141,6 +156,7 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
   /** Until COMMIT is sent nothing can have been applied; what the callback throws is its own affair. */
   classify(error: unknown, phase: Phase): Failure {
     if (phase === 'acquire' || phase === 'connect') return classifyPg(error, phase);
+    if (error === this.#demoted) return DEMOTED;
     const drivers = this.#transaction?.threw(error) === true;
     if (phase === 'commit') return classifyPg(error, phase);
     const failure = classifyPg(error, phase);
@@ -148,18 +164,26 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
   }
 
   async resolve(_failure: Failure, attempt: Attempt): Promise<Resolution<T>> {
-    const { verifyCommit } = this.#options;
-    const tracked = this.#tracked;
-    if (tracked !== undefined) {
-      const transaction = { ...tracked, lostAtSerial: this.#lostAtSerial };
-      const verdict = await this.#core.tracker.resolve(transaction, attempt, this.#bounded);
-      if (verdict === 'committed') return this.#applied();
-      if (verdict === 'aborted') return { outcome: 'not-applied' };
-      this.#why = verdict.unknown;
-    }
-    const verified = await verifyCommit?.({ xid: tracked?.xid });
+    const verdict = await this.#verdict(attempt);
+    if (verdict === 'committed') return this.#applied();
+    if (verdict === 'aborted') return { outcome: 'not-applied' };
+    if (verdict !== undefined) this.#why = verdict.unknown;
+    const verified = await this.#options.verifyCommit?.({ xid: this.#tracked?.xid });
     if (verified === undefined) return { outcome: 'unknown' };
     return verified ? this.#applied() : { outcome: 'not-applied' };
+  }
+
+  #verdict(attempt: Attempt): Promise<Verdict> | undefined {
+    const core = this.#core;
+    const marker = this.#marker;
+    if (marker !== undefined) {
+      return searchOutcome(core, attempt, this.#bounded, (client) =>
+        core.markers.resolve(marker, client),
+      );
+    }
+    if (this.#tracked === undefined) return undefined;
+    const transaction = { ...this.#tracked, lostAtSerial: this.#lostAtSerial };
+    return core.tracker.resolve(transaction, attempt, this.#bounded);
   }
 
   #applied(): Resolution<T> {
@@ -178,7 +202,8 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
   async #run(attempt: Attempt): Promise<T> {
     this.#value = undefined;
     this.#tracked = undefined;
-    const client = await this.#core.connector.acquire(attempt, this, this.#bounded);
+    this.#marker = undefined;
+    const client = await this.#acquire(attempt);
     attempt.phase = 'sent';
     const transaction = new Transaction(client);
     this.#transaction = transaction;
@@ -200,6 +225,7 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
       transaction.end();
       if (!gone) client.release();
       gone = true;
+      if (this.#markerTable !== undefined) this.#core.markers.sweep(this.#markerTable);
       return value;
     } catch (error) {
       const cause = transaction.poison === undefined ? error : transaction.poison.error;
@@ -211,11 +237,25 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     }
   }
 
+  async #acquire(attempt: Attempt): Promise<driver.PoolClient> {
+    const { connector, markers } = this.#core;
+    const acquire = (): Promise<driver.PoolClient> =>
+      connector.acquire(attempt, this, this.#bounded);
+    // Before it has a client of its own, for the pool may have but one.
+    if (this.#markerTable !== undefined) await markers.ensure(this.#markerTable, acquire);
+    return acquire();
+  }
+
   async #open(client: driver.PoolClient, transaction: Transaction): Promise<void> {
     const { trackCommit = true, readOnly = false } = this.#options;
     const send = (text: string): Promise<driver.QueryResult> =>
       note(transaction, () => client.query(text));
-    if (!trackCommit || readOnly) {
+    const table = this.#markerTable;
+    if (table !== undefined) {
+      const { markers } = this.#core;
+      this.#marker = await note(transaction, () => markers.prepare(table, client));
+    }
+    if (!trackCommit || readOnly || table !== undefined) {
       await send(this.#begin);
       return;
     }
@@ -239,11 +279,34 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
   ): Promise<void> {
     this.#lostAtSerial = this.#core.newestSerial();
     attempt.phase = 'commit';
-    const result = await note(transaction, () => client.query('COMMIT'));
-    if (result.command === 'COMMIT') return;
+    const { command } = this.#marker
+      ? await this.#commitWith(this.#marker, client, transaction, attempt)
+      : await note(transaction, () => client.query('COMMIT'));
+    if (command === 'COMMIT') return;
     // The server rolls back what an error had aborted, and calls that a success.
     attempt.phase = 'sent';
-    throw transaction.abortedBy ?? new Error(`COMMIT was answered with ${result.command}`);
+    throw transaction.abortedBy ?? new Error(`COMMIT was answered with ${command}`);
+  }
+
+  async #commitWith(
+    marker: SentMarker,
+    client: driver.PoolClient,
+    transaction: Transaction,
+    attempt: Attempt,
+  ): Promise<driver.QueryResult> {
+    const text = this.#core.markers.commitText(marker);
+    try {
+      const results = (await note(transaction, () =>
+        client.query(text),
+      )) as unknown as driver.QueryResult[];
+      return results.at(-1) as driver.QueryResult;
+    } catch (error) {
+      if (!isServerError(error) || isFatal(error)) throw error;
+      // What the server refuses here was refused before COMMIT, or rolled back by it.
+      attempt.phase = 'sent';
+      const aborted = (error as { code?: unknown }).code === IN_FAILED_TRANSACTION;
+      throw aborted ? (transaction.abortedBy ?? error) : error;
+    }
   }
 
   /** Rolls back where there is something to roll back with; a client that cannot be cleaned is dropped. */
@@ -256,22 +319,25 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     }
     const state = this.#core.stateOf(client);
     if (!state.alive || state.poisoned) return drop();
+    if (!(await this.#rolledBack(client))) return drop();
+    if (isReadOnlyRefusal(error) && this.#options.readOnly !== true) {
+      if (await this.#core.connector.isDemoted(client)) this.#demoted = error;
+      return drop();
+    }
+    client.release();
+  }
+
+  #rolledBack(client: driver.PoolClient): Promise<boolean> {
     const { clock } = this.#core.policy.settings;
-    await new Promise<void>((resolve) => {
-      let done = false;
-      const finish = (clean: boolean): void => {
-        if (done) return;
-        done = true;
-        timer.cancel();
-        if (clean) client.release();
-        else drop();
-        resolve();
-      };
-      const timer = clock.setTimeout(() => finish(false), ROLLBACK_TIMEOUT_MS);
-      client.query('ROLLBACK').then(
-        () => finish(true),
-        () => finish(false),
-      );
+    return new Promise((resolve) => {
+      const timer = clock.setTimeout(() => resolve(false), ROLLBACK_TIMEOUT_MS);
+      client
+        .query('ROLLBACK')
+        .then(
+          () => resolve(true),
+          () => resolve(false),
+        )
+        .finally(() => timer.cancel());
     });
   }
 }
