@@ -40,8 +40,10 @@ export function eachBatchOf(
     const key = `${batch.partition}:${batch.topic}`;
     return parts.guards.run(payload, async (guard) => {
       const { topic, partition, messages } = batch;
-      parts.failing.forget(topic, partition, (messages[0] as KafkaMessage).offset);
-      if (await parts.waiting.isEarly(payload, guard)) return;
+      const { offset } = messages[0] as KafkaMessage;
+      parts.failing.forget(topic, partition, offset);
+      const isRetry = parts.failing.attempt(topic, partition, offset) > 1;
+      if (await parts.waiting.isEarly(payload, guard, isRetry)) return;
       const run = new BatchRun(parts, config, handler, payload, guard, rests.get(key) ?? NOTHING);
       rests.delete(key);
       await run.handOut();

@@ -84,8 +84,11 @@ export function eachMessageOf(
   return (payload) =>
     guards.run(payload, async (guard) => {
       const { batch, resolveOffset } = payload;
-      failing.forget(batch.topic, batch.partition, (batch.messages[0] as KafkaMessage).offset);
-      if (await waiting.isEarly(payload, guard)) return;
+      const { topic, partition, messages } = batch;
+      const { offset } = messages[0] as KafkaMessage;
+      failing.forget(topic, partition, offset);
+      const isRetry = failing.attempt(topic, partition, offset) > 1;
+      if (await waiting.isEarly(payload, guard, isRetry)) return;
       let handled: string | undefined;
       // kafkajs takes its time over each offset: it is told when it may want to commit.
       guard.settle = () => {

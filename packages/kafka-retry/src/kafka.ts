@@ -119,7 +119,7 @@ export class Kafka extends DriverKafka {
   override consumer(config: RetryConsumerConfig): RetryConsumer & Consumer {
     checkConsumer(config);
     const { retry, deadLetter, retryTopics, onFailure, ...rest } = config;
-    const { policy, waitMs } = this.#narrowed(retry);
+    const { policy } = this.#narrowed(retry);
     // Our words are about handlers, kafkajs' about its own fetching.
     const driver = retry && theirWords(retry);
     const consumer = super.consumer({
@@ -129,7 +129,8 @@ export class Kafka extends DriverKafka {
     });
     const ours = createConsumer(consumer, {
       policy,
-      waitMs,
+      // A consumer's attempts are its handlers': what they say of patience is not said of brokers.
+      waitMs: retry?.waitMs ?? this.#settings.waitMs,
       config,
       // Not the consumer's own attempts and delays: what is forwarded is to arrive.
       producer: () => this.producer({ allowAutoTopicCreation: false }),

@@ -18,19 +18,17 @@ export function patiently(
     if (waitMs === 0) return work();
     const startAt = clock.now();
     const policy = new RetryPolicy({
-      maxAttempts: Infinity,
-      totalTimeoutMs: waitMs,
       baseDelayMs: 200,
       maxDelayMs: 1000,
       classify: (error) => {
         const failure = classifyKafka(error, 'connect');
-        const isGone = failure.code === UNKNOWN_TOPIC && clock.now() - startAt >= MISSING_MS;
-        return isGone ? { ...failure, transient: false } : failure;
+        const limitMs = failure.code === UNKNOWN_TOPIC ? Math.min(waitMs, MISSING_MS) : waitMs;
+        return clock.now() - startAt < limitMs ? failure : { ...failure, transient: false };
       },
       // Nobody is told that he has connected twice.
       idempotent: true,
       ...{ clock, random },
     });
-    return policy.execute(work, { signal });
+    return policy.execute(work, { signal, maxAttempts: Infinity });
   };
 }

@@ -24,14 +24,18 @@ export class Waiting {
     this.earlyMs = earlyMs;
   }
 
-  /** True if the batch is not to be handled now; it will be fetched again. */
-  async isEarly(payload: EachBatchPayload, guard: Guard): Promise<boolean> {
+  /**
+   * True if the batch is not to be handled now; it will be fetched again.
+   *
+   * @param isRetry whether it begins with a message that has failed: those do not make a partition busy
+   */
+  async isEarly(payload: EachBatchPayload, guard: Guard, isRetry: boolean): Promise<boolean> {
     const { topic, partition } = payload.batch;
     // A fetch that was under way when it was paused.
     if (this.pauses.isAsked(topic, partition)) return true;
     const leftMs = this.pauses.leftMs(topic, partition);
     if (leftMs > 0) return this.wait(leftMs, payload, guard);
-    this.note(topic, partition);
+    if (!isRetry) this.note(topic, partition);
     return false;
   }
 

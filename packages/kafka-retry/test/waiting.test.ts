@@ -36,7 +36,7 @@ describe('a partition that waits', () => {
     await clock.advance(700);
     expect(told).toEqual(['pause 0 at 0', 'resume 0 at 700']);
     await clock.advance(100);
-    const early = waiting.isEarly(fetched(0), guard());
+    const early = waiting.isEarly(fetched(0), guard(), true);
     let handledAt = 0;
     void early.then(() => {
       handledAt = at();
@@ -72,16 +72,19 @@ describe('a partition that waits', () => {
     expect(told.at(-1)).toBe('resume 0 at 600');
   });
 
-  it('does not hold up a partition that is busy', async () => {
+  it.each([
+    ['one that is busy', false, ['pause 0 at 300', 'resume 0 at 500']],
+    ['not one that is only tried again', true, []],
+  ])('makes way for %s', async (_, isRetry, expected) => {
     const { clock, told, waiting, fetched } = bench();
     for (let n = 0; n < 3; n++) {
-      expect(await waiting.isEarly(fetched(1), guard())).toBe(false);
+      expect(await waiting.isEarly(fetched(1), guard(), isRetry)).toBe(false);
       await clock.advance(100);
     }
-    expect(await waiting.wait(200, fetched(0), guard())).toBe(true);
-    expect(told).toEqual(['pause 0 at 300']);
+    const early = waiting.wait(200, fetched(0), guard());
     await clock.advance(200);
-    expect(told.at(-1)).toBe('resume 0 at 500');
+    expect(await early).toBe(!isRetry);
+    expect(told).toEqual(expected);
   });
 
   it('ends its wait when the handler is to end', async () => {

@@ -295,7 +295,8 @@ describe.skipIf(lab.reason !== '')(`a consumer ${lab.reason}`, () => {
 
   it('outlasts a broker that is away for 5 s, as one outage', async () => {
     const topic = await filled(2, 3);
-    const { consumer, seen } = await consumerOf(topic);
+    const groupId = lab.name('group');
+    const { consumer, seen } = await consumerOf(topic, { groupId });
     const told: string[] = [];
     consumer.policy.on('down', () => told.push('down'));
     consumer.policy.on('up', () => told.push('up'));
@@ -307,7 +308,10 @@ describe.skipIf(lab.reason !== '')(`a consumer ${lab.reason}`, () => {
         seen.handled.push(`${message.value}`);
       },
     });
-    await waitFor(() => seen.handled.length === 3, { timeoutMs: 20_000, what: 'three messages' });
+    await waitFor(async () => (await committed(groupId, topic))[0] === 3, {
+      timeoutMs: 20_000,
+      what: 'three messages',
+    });
     await lab.broker.kill9();
     await sleep(5000);
     healed = true;
