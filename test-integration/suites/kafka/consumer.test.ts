@@ -296,7 +296,9 @@ describe.skipIf(lab.reason !== '')(`a consumer ${lab.reason}`, () => {
   it('outlasts a broker that is away for 5 s, as one outage', async () => {
     const topic = await filled(2, 3);
     const groupId = lab.name('group');
-    const { consumer, seen } = await consumerOf(topic, { groupId });
+    // A member that comes back waits for its former self to be given up.
+    const session = { sessionTimeout: 3000, heartbeatInterval: 500 };
+    const { consumer, seen } = await consumerOf(topic, { groupId, ...session });
     const told: string[] = [];
     consumer.policy.on('down', () => told.push('down'));
     consumer.policy.on('up', () => told.push('up'));
