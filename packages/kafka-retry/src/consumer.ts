@@ -20,10 +20,10 @@ import { Fate } from './fate.js';
 import { Forwarder } from './forwarder.js';
 import { Guards } from './guards.js';
 import { Outages } from './outages.js';
-import { patiently } from './patience.js';
 import { Pauses } from './pauses.js';
 import type { RetryProducer } from './producer.js';
 import { atMost } from './time-limit.js';
+import { untilReached } from './until-reached.js';
 import { Waiting } from './waiting.js';
 
 const HEARTBEAT_INTERVAL_MS = 3000;
@@ -65,7 +65,7 @@ export function createConsumer(driver: Consumer, needs: ConsumerNeeds): RetryCon
   let watch: { cancel(): void } | undefined;
   let running: RetryRunConfig = {};
   let before = new AbortController();
-  const whenReached = patiently(policy, patienceMs);
+  const whenReached = untilReached(policy, patienceMs);
   const isStopped = (): boolean => stopped;
 
   const halt = (): void => {

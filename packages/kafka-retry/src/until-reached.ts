@@ -9,7 +9,7 @@ const UNKNOWN_TOPIC = '3';
  * What a consumer does before it runs, as long as its brokers cannot be reached: again, for `waitMs` at most. kafkajs
  * gives up after some eight seconds, and at once on a topic that the broker has not heard of yet.
  */
-export function patiently(
+export function untilReached(
   { settings }: RetryPolicy,
   waitMs: number,
 ): (work: () => Promise<void>, signal: AbortSignal) => Promise<void> {
