@@ -30,6 +30,8 @@ import { internals, type WireOptions } from './wire.js';
 
 const DEFAULT_METADATA_MAX_AGE_MS = 300_000;
 const DEFAULT_CONNECTION_TIMEOUT_MS = 1000;
+/** kafkajs would wait up to ten seconds between its attempts, and come back as late after an outage. */
+const DRIVER_RETRY = { maxRetryTime: 1000 };
 
 /** What a producer gets that has a `transactionalId`: kafkajs' own, untouched. */
 interface TransactionalConfig extends RetryProducerConfig {
@@ -52,7 +54,7 @@ export class Kafka extends DriverKafka {
     refuseTypingErrors(config);
     const { retry, ...driver } = config;
     const settings = clientSettings(retry, config.requestTimeout);
-    super({ ...driver, ...(settings.driver !== undefined && { retry: settings.driver }) });
+    super({ ...driver, retry: { ...DRIVER_RETRY, ...settings.driver } });
     this.policy = settings.policy;
     this.#config = config;
     this.#settings = settings;
