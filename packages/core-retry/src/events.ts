@@ -76,6 +76,20 @@ export interface UpEvent extends Base {
   readonly downMs: number;
 }
 
+/**
+ * Something that a person should look at: a connector goes on, but cannot mend it by itself. Once for each time that
+ * it begins, not once an attempt.
+ */
+export interface AlertEvent extends Base {
+  readonly type: 'alert';
+  /** What it is, for programs: `dead-letter-refused`, `message-skipped`, … Each connector's docs list its own. */
+  readonly reason: string;
+  /** What it is, for people: what happened, and what to do. Holds no secret. */
+  readonly message: string;
+  /** As it was thrown: for use in the process, not for printing. */
+  readonly error?: unknown;
+}
+
 /** What a circuit breaker is, seen from outside. `isolated` is open by hand. */
 export type BreakerState = 'closed' | 'open' | 'half-open' | 'isolated';
 
@@ -110,7 +124,8 @@ export type PolicyEvent =
   | BreakerEvent
   | StoreEvent
   | DownEvent
-  | UpEvent;
+  | UpEvent
+  | AlertEvent;
 
 export type PolicyEventType = PolicyEvent['type'];
 export type PolicyEventOf<T extends PolicyEventType> = Extract<PolicyEvent, { type: T }>;
@@ -128,6 +143,7 @@ export const EVENT_TYPES: readonly PolicyEventType[] = [
   'store',
   'down',
   'up',
+  'alert',
 ];
 
 const CHANNELS = Object.fromEntries(

@@ -31,6 +31,7 @@ export {
   OutlastError,
 } from './errors.js';
 export type {
+  AlertEvent,
   AttemptEvent,
   BreakerEvent,
   BreakerState,

@@ -93,6 +93,12 @@ export function logLine(event: PolicyEvent): LogLine | undefined {
         `Service can be reached again: ${operation}, after ${shown(event.downMs)}`,
         { operation, down_seconds: seconds(event.downMs) },
       );
+    case 'alert':
+      return line('error', `${printable(event.message)} (${operation})`, {
+        operation,
+        reason: printable(event.reason, LONGEST_NAME),
+        ...(event.error === undefined ? undefined : { error: describeError(event.error) }),
+      });
     default:
       return undefined;
   }

@@ -26,8 +26,8 @@ export interface LogOptions {
 /**
  * A listener that turns one event into at most one line:
  * retry → warn, success after a retry → info, exhausted and outcomeUnknown → error, a breaker that opens
- * → warn, else → info, store and budget → warn, down → error, up → info, an attempt after the first →
- * debug. Texts are redacted and at most 500 characters long. What the logger throws is ignored, as is a
+ * → warn, else → info, store and budget → warn, down and alert → error, up → info, an attempt after the
+ * first → debug. Texts are redacted and at most 500 characters long. What the logger throws is ignored, as is a
  * promise that it returns and that rejects.
  *
  * @throws OptionError if the logger has no info, warn and error, or `style` is none

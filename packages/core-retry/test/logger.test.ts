@@ -252,6 +252,31 @@ describe('every event is one line or none', () => {
         { operation: 'pg', down_seconds: 12.3 },
       ],
     ],
+    [
+      'what a person should look at',
+      {
+        type: 'alert',
+        operation: 'kafka.consumer',
+        at,
+        reason: 'dead-letter-refused',
+        message: 'The dead-letter topic x does not take messages.',
+        error: coded(REFUSED),
+      },
+      [
+        'error',
+        'The dead-letter topic x does not take messages. (kafka.consumer)',
+        {
+          operation: 'kafka.consumer',
+          reason: 'dead-letter-refused',
+          error: 'Error: scripted ECONNREFUSED',
+        },
+      ],
+    ],
+    [
+      'an alert without an error',
+      { type: 'alert', operation: 'op', at, reason: 'why', message: 'Look.' },
+      ['error', 'Look. (op)', { operation: 'op', reason: 'why' }],
+    ],
     ['an event of a later version', { type: 'new', operation: 'op', at } as never, undefined],
   ])('%s', (_, event, line) => {
     expect(linesOf(event)).toEqual(line === undefined ? [] : [line]);
@@ -479,6 +504,7 @@ describe('nothing gets out', () => {
         { type: 'store', ...base, action: 'load' },
         { type: 'down', ...base, since: at },
         { type: 'up', operation: text, at, downMs: 1 },
+        { type: 'alert', ...base, reason: text, message: text },
       ];
       const lines = events.flatMap((event) => linesOf(event));
       expect(lines).toHaveLength(events.length);

@@ -1,248 +1,210 @@
-import type { RetryPolicy } from '@outlast/core-retry';
-import type {
-  Consumer,
-  ConsumerConfig,
-  ConsumerRunConfig,
-  EachBatchPayload,
-  EachMessagePayload,
-} from 'kafkajs';
-import type { DeadLetterOptions, DeadLetters, Failed } from './dead-letters.js';
+import { ClosedError, type RetryPolicy } from '@outlast/core-retry';
+import type { Admin, Consumer, ConsumerSubscribeTopic, ConsumerSubscribeTopics } from 'kafkajs';
+import { Alerts } from './alerts.js';
+import {
+  CONSUMER_DEFAULTS,
+  checkRun,
+  type GraceOptions,
+  graceOf,
+  type RetryConsumer,
+  type RetryConsumerConfig,
+  type RetryRunConfig,
+} from './consumer-options.js';
+import type { ConsumerParts } from './consumer-parts.js';
+import { Destinations } from './destinations.js';
+import { eachBatchOf } from './each-batch.js';
+import { eachMessageOf } from './each-message.js';
 import { misuse } from './errors.js';
 import { Failing } from './failing.js';
-import type { KafkaRetryOptions } from './options.js';
+import { Fate } from './fate.js';
+import { Forwarder } from './forwarder.js';
+import { Guards } from './guards.js';
+import { Outages } from './outages.js';
 import { Pauses } from './pauses.js';
-
-/** Everything that `kafka.consumer()` of kafkajs takes, and ours. */
-export interface RetryConsumerConfig extends Omit<ConsumerConfig, 'retry'> {
-  /**
-   * The delays between the attempts of a handler: `baseDelayMs`, `maxDelayMs`, `backoffFactor`, `jitter`. Attempts end,
-   * at `maxAttempts`, only with a `deadLetter`.
-   */
-  readonly retry?: KafkaRetryOptions & ConsumerConfig['retry'];
-  /** Where a message goes that `eachMessage` has failed at `maxAttempts` (3) times. Default: none; it is tried for ever. */
-  readonly deadLetter?: DeadLetterOptions;
-}
-
-/** What a handler gets, beside kafkajs' own. */
-export interface HandlerExtras {
-  /** Aborts when the group is rebalanced under the handler, and when the consumer is stopped. */
-  readonly signal: AbortSignal;
-  /** How often this message, or a batch that begins with it, has been handed out here: from 1. A hint: another member counts anew. */
-  readonly attempt: number;
-}
-
-/** kafkajs' `run`, with handlers that are told more. */
-export interface RetryRunConfig extends Omit<ConsumerRunConfig, 'eachMessage' | 'eachBatch'> {
-  readonly eachMessage?: (payload: EachMessagePayload & HandlerExtras) => Promise<void>;
-  readonly eachBatch?: (payload: EachBatchPayload & HandlerExtras) => Promise<void>;
-}
-
-/** kafkajs' consumer, whose handlers may fail. */
-export interface RetryConsumer extends Omit<Consumer, 'run'> {
-  run(config?: RetryRunConfig): Promise<void>;
-  readonly policy: RetryPolicy;
-}
-
-/** kafkajs' defaults of 30 s and 5 s mean that it resumes as late after an outage, and after a pause. */
-export const CONSUMER_DEFAULTS = { sessionTimeout: 10_000, maxWaitTimeInMs: 500 };
+import type { RetryProducer } from './producer.js';
+import { atMost } from './time-limit.js';
+import { untilReached } from './until-reached.js';
+import { Waiting } from './waiting.js';
 
 const HEARTBEAT_INTERVAL_MS = 3000;
+/** How often it is looked whether a retry topic that was missing has been made. */
+const WATCH_MS = 5000;
+/** What a handler gets that has been told to end. */
+const LAST_MS = 1000;
+
+/** What a consumer needs beside kafkajs' own. */
+export interface ConsumerNeeds {
+  readonly policy: RetryPolicy;
+  /** How long `connect()` and `subscribe()` wait for a broker, in milliseconds. */
+  readonly waitMs: number;
+  readonly config: RetryConsumerConfig;
+  readonly producer: () => RetryProducer;
+  readonly admin: () => Admin;
+}
 
 /**
  * A consumer whose handlers' errors never reach kafkajs, where the sixth of them ends it and a TypeError ends it for
- * good. A message that fails is handed out again, after a delay, for ever; its partition waits for it, the
- * others do not, and the group hears of this member all the while.
+ * good. A message that fails is handed out again, after a delay, for ever, or goes where it was said to; its partition
+ * waits for it, the others do not, and the group hears of this member all the while.
  */
-export function createConsumer(
-  driver: Consumer,
-  policy: RetryPolicy,
-  heartbeatIntervalMs: number = HEARTBEAT_INTERVAL_MS,
-  deadLetters?: DeadLetters,
-): RetryConsumer {
-  const pauses = new Pauses(driver, policy.settings.clock);
+export function createConsumer(driver: Consumer, needs: ConsumerNeeds): RetryConsumer {
+  const { policy, waitMs: patienceMs, config, producer, admin } = needs;
+  const { clock, maxAttempts } = policy.settings;
+  const { groupId, retryTopics, deadLetter, onFailure = 'retry' } = config;
+  const heartbeatIntervalMs = config.heartbeatInterval ?? HEARTBEAT_INTERVAL_MS;
+  const waitMs = config.maxWaitTimeInMs ?? CONSUMER_DEFAULTS.maxWaitTimeInMs;
+  const earlyMs = Math.min(waitMs, CONSUMER_DEFAULTS.maxWaitTimeInMs);
+  const alerts = new Alerts(policy);
+  const destinations = new Destinations({ groupId, retryTopics, deadLetter, admin, alerts });
   const failing = new Failing(policy);
-  const handlers = new Set<AbortController>();
+  const forwarder = new Forwarder(groupId, producer);
+  const guards = new Guards(heartbeatIntervalMs);
+  const pauses = new Pauses(driver, clock, earlyMs);
+  const topics = new Set<string>();
   let stopped = false;
+  let watch: { cancel(): void } | undefined;
+  let running: RetryRunConfig = {};
+  let before = new AbortController();
+  const whenReached = untilReached(policy, patienceMs);
+  const isStopped = (): boolean => stopped;
 
-  /** What every batch has: heartbeats while it is handled, and a signal. */
-  const guarded = async (
-    payload: EachBatchPayload,
-    work: (guard: Guard) => Promise<void>,
-  ): Promise<void> => {
-    const controller = new AbortController();
-    const guard: Guard = { signal: controller.signal, lost: undefined, heartbeat: () => beat() };
-    const beat = async (): Promise<void> => {
-      try {
-        await payload.heartbeat();
-      } catch (error) {
-        guard.lost = { error };
-        controller.abort(error);
-        throw error;
-      }
-    };
-    // kafkajs lets one through an interval; asked as often as that, it would miss every other one.
-    const timer = setInterval(() => void beat().catch(() => {}), heartbeatIntervalMs / 3);
-    handlers.add(controller);
-    try {
-      await work(guard);
-    } finally {
-      clearInterval(timer);
-      handlers.delete(controller);
-    }
-    // Not a handler's error: kafkajs must know of it to join the group again.
-    if (guard.lost !== undefined) throw guard.lost.error;
-  };
-
-  /** The failed message is the next to be fetched, when its partition is resumed. */
-  const failed = (payload: EachBatchPayload, offset: string, error: unknown): void => {
-    // Whoever takes the partition next begins there; a timer would only keep the process alive.
-    if (stopped) return;
-    const { topic, partition } = payload.batch;
-    pauses.hold(topic, partition, failing.failed(topic, partition, offset, error));
-  };
-
-  /** True if the message has gone to the dead letters, and is done with; else its partition waits. */
-  const buried = async (what: Failed, payload: EachBatchPayload): Promise<boolean> => {
-    const { offset } = what.message;
-    if (deadLetters === undefined || what.attempts < policy.settings.maxAttempts) {
-      failed(payload, offset, what.error);
-      return false;
-    }
-    try {
-      await deadLetters.write(what);
-    } catch (error) {
-      failed(payload, offset, error);
-      return false;
-    }
-    failing.buried(what);
-    return true;
-  };
-
-  const eachMessageOf =
-    (config: RetryRunConfig, handler: NonNullable<RetryRunConfig['eachMessage']>) =>
-    (payload: EachBatchPayload): Promise<void> =>
-      guarded(payload, async (guard) => {
-        const { batch, resolveOffset, isRunning, isStale } = payload;
-        const { topic, partition } = batch;
-        const commits = config.autoCommit !== false && commitsWithin(config);
-        const pause = pauses.asked(payload);
-        let beatAt = performance.now();
-        for (const message of batch.messages) {
-          // Handlers that are done at once leave no time for timers.
-          if (performance.now() - beatAt > heartbeatIntervalMs / 3) {
-            beatAt = performance.now();
-            await payload.heartbeat();
-          }
-          if (!isRunning() || isStale() || guard.lost !== undefined) return;
-          const attempt = failing.attempt(topic, partition, message.offset);
-          const { signal, heartbeat } = guard;
-          try {
-            await handler({ topic, partition, message, heartbeat, pause, signal, attempt });
-          } catch (error) {
-            // What a rebalance broke off is nobody's failure; stopped is not failed either.
-            if (guard.lost !== undefined || stopped) return;
-            const what = { topic, partition, message, error, attempts: attempt };
-            if (!(await buried(what, payload))) return;
-          }
-          if (attempt > 1) failing.passed(topic, partition, attempt);
-          resolveOffset(message.offset);
-          if (commits) await payload.commitOffsetsIfNecessary();
-          if (pauses.isAsked(topic, partition)) return;
-        }
-      });
-
-  const eachBatchOf =
-    (config: RetryRunConfig, handler: NonNullable<RetryRunConfig['eachBatch']>) =>
-    (payload: EachBatchPayload): Promise<void> =>
-      guarded(payload, async (guard) => {
-        const { batch } = payload;
-        const { topic, partition } = batch;
-        let next = batch.firstOffset() ?? '0';
-        const attempt = failing.attempt(topic, partition, next);
-        const resolveOffset = (offset: string): void => {
-          next = String(BigInt(offset) + 1n);
-          payload.resolveOffset(offset);
-        };
-        const { signal, heartbeat } = guard;
-        const pause = pauses.asked(payload);
-        try {
-          await handler({ ...payload, resolveOffset, heartbeat, pause, signal, attempt });
-        } catch (error) {
-          if (guard.lost === undefined) failed(payload, next, error);
-          return;
-        }
-        if (attempt > 1) failing.passed(topic, partition, attempt);
-        if (config.eachBatchAutoResolve !== false) payload.resolveOffset(batch.lastOffset());
-      });
-
-  reportOutages(driver, policy);
-  const abortAll = (): void => {
+  const halt = (): void => {
     stopped = true;
+    outages.end();
+    watch?.cancel();
     pauses.clear();
-    for (const controller of handlers)
-      controller.abort(new Error('The consumer is being stopped.'));
+    before.abort(new ClosedError('The consumer'));
+    before = new AbortController();
   };
+  const stop = (): Promise<void> => {
+    halt();
+    guards.abort(new Error('The consumer is being stopped.'));
+    return driver.stop();
+  };
+  const fate = new Fate({
+    ...{ policy, alerts, destinations, failing, forwarder, pauses, onFailure, isStopped },
+    // It waits for the handlers, of which one has asked for it.
+    stop: () => void stop().catch(() => {}),
+  });
+  const waiting = new Waiting(pauses, clock, earlyMs);
+  const parts: ConsumerParts = {
+    ...{ clock, destinations, failing, fate, guards, pauses, waiting },
+    ...{ heartbeatIntervalMs, maxAttempts, isStopped, rests: new Map() },
+  };
+
+  const start = (run: RetryRunConfig): Promise<void> => {
+    const { eachMessage, eachBatch, ...rest } = run;
+    const handler =
+      eachMessage !== undefined
+        ? eachMessageOf(parts, run, eachMessage)
+        : eachBatch && eachBatchOf(parts, run, eachBatch);
+    // kafkajs would call a batch done whose handler has only returned.
+    const ours = handler !== undefined && { eachBatch: handler, eachBatchAutoResolve: false };
+    return driver.run({ ...rest, ...ours });
+  };
+
+  /** What was put there before they are read is not to be passed over. */
+  const readRetryTopics = async (found: readonly string[]): Promise<void> => {
+    if (found.length === 0) return;
+    const retries = { topics: [...found], fromBeginning: true };
+    await whenReached(() => driver.subscribe(retries), before.signal);
+    destinations.areRead(found);
+  };
+  /** Retry topics that were missing are read as soon as they are there. */
+  const lookForMissing = async (): Promise<void> => {
+    const found = await destinations.prepare([...topics]);
+    if (found.length === 0 || stopped) return;
+    await driver.stop();
+    try {
+      if (!stopped) await readRetryTopics(found);
+    } finally {
+      if (!stopped) await start(running);
+    }
+  };
+  const watchMissing = (): void => {
+    if (destinations.missing.length === 0 || stopped) return;
+    watch = clock.setTimeout(() => {
+      // Whatever has gone wrong, it looks again.
+      lookForMissing()
+        .catch(() => {})
+        .finally(watchMissing);
+    }, WATCH_MS);
+  };
+
+  driver.on(driver.events.GROUP_JOIN, () => {
+    pauses.renew();
+    fate.rejoined();
+  });
+  const asksCaller = config.retry?.restartOnFailure !== undefined;
+  const restart = (): Promise<void> => start(running);
+  const outages = new Outages({ driver, policy, alerts, asksCaller, restart });
 
   return {
     ...driver,
     policy,
-    run: async (config: RetryRunConfig = {}): Promise<void> => {
-      stopped = false;
-      const { eachMessage, eachBatch, ...rest } = config;
-      if (deadLetters !== undefined && eachMessage === undefined && eachBatch !== undefined) {
+    connect: () => {
+      const { signal } = before;
+      return whenReached(async () => {
+        await driver.connect();
+        // It was called off meanwhile: nobody else would close what it has opened.
+        if (signal.aborted) await driver.disconnect();
+      }, signal);
+    },
+    subscribe: async (what: ConsumerSubscribeTopic | ConsumerSubscribeTopics): Promise<void> => {
+      if (retryTopics === undefined && deadLetter === undefined) {
+        return whenReached(() => driver.subscribe(what), before.signal);
+      }
+      const given = 'topics' in what ? what.topics : [what.topic];
+      let names = given as string[];
+      // kafkajs would let a pattern match the consumer's own dead letters.
+      if (Array.isArray(given) && given.some((one) => one instanceof RegExp)) {
+        names = await destinations.matching(given);
+      }
+      if (Array.isArray(names) && deadLetter !== undefined && names.includes(deadLetter.topic)) {
         throw misuse(
-          'deadLetter needs eachMessage: which message of a batch has failed is not known.',
+          `A consumer cannot read ${deadLetter.topic} and write its dead letters there.`,
         );
       }
-      const handler =
-        eachMessage !== undefined
-          ? eachMessageOf(config, eachMessage)
-          : eachBatch && eachBatchOf(config, eachBatch);
-      // kafkajs would call a batch done whose handler has only returned.
-      return driver.run({
-        ...rest,
-        ...(handler !== undefined && { eachBatch: handler, eachBatchAutoResolve: false }),
-      });
+      const { fromBeginning } = what;
+      const named = { topics: names, ...(fromBeginning !== undefined && { fromBeginning }) };
+      await whenReached(() => driver.subscribe(named), before.signal);
+      destinations.addTopics(names);
+      for (const name of names) topics.add(name);
     },
-    pause: (topics) => pauses.pause(topics),
-    resume: (topics) => pauses.resume(topics),
-    stop: () => {
-      abortAll();
-      return driver.stop();
+    run: async (run: RetryRunConfig = {}): Promise<void> => {
+      checkRun(run, retryTopics);
+      stopped = false;
+      running = run;
+      outages.begin();
+      await readRetryTopics(await destinations.prepare([...topics]));
+      if (stopped) return;
+      await start(run);
+      watchMissing();
     },
+    seek: (where) => {
+      // What is asked for again is handed out again.
+      parts.rests.delete(`${where.partition}:${where.topic}`);
+      driver.seek(where);
+    },
+    pause: (what) => pauses.pause(what),
+    resume: (what) => pauses.resume(what),
+    stop,
     disconnect: async () => {
-      abortAll();
+      await stop();
       await driver.disconnect();
-      await deadLetters?.close();
+      await forwarder.close();
+    },
+    shutdown: async (options: GraceOptions = {}) => {
+      const graceMs = graceOf(options);
+      const endAt = clock.now() + graceMs;
+      halt();
+      const stopping = driver.stop();
+      if ((await atMost(graceMs, stopping, clock)) === 'late') {
+        guards.abort(new Error('The consumer is being shut down.'));
+        if ((await atMost(LAST_MS, stopping, clock)) === 'late') guards.leave();
+      }
+      await driver.disconnect();
+      await forwarder.close(Math.max(0, endAt - clock.now()));
     },
   };
-}
-
-/** A group that cannot be reached is one outage, however often kafkajs crashes and starts again in it. */
-function reportOutages(driver: Consumer, policy: RetryPolicy): void {
-  const { clock } = policy.settings;
-  let downSince: number | undefined;
-  driver.on(driver.events.CRASH, ({ payload: { error, restart } }) => {
-    if (downSince !== undefined || !restart) return;
-    downSince = clock.now();
-    const at = clock.wallNow();
-    policy.emit({ type: 'down', operation: 'kafka.consumer', at, since: at, error });
-  });
-  driver.on(driver.events.GROUP_JOIN, () => {
-    if (downSince === undefined) return;
-    const downMs = clock.now() - downSince;
-    downSince = undefined;
-    policy.emit({ type: 'up', operation: 'kafka.consumer', at: clock.wallNow(), downMs });
-  });
-}
-
-interface Guard {
-  readonly signal: AbortSignal;
-  readonly heartbeat: () => Promise<void>;
-  /** The group goes on without this member, or it must join again. */
-  lost: { readonly error: unknown } | undefined;
-}
-
-function commitsWithin({ autoCommitInterval, autoCommitThreshold }: RetryRunConfig): boolean {
-  return (autoCommitInterval ?? null) !== null || (autoCommitThreshold ?? null) !== null;
 }

@@ -14,12 +14,26 @@ export {
 export * from 'kafkajs';
 export { classifyKafka, RETRYABLE_CODES } from './classify.js';
 export type {
+  BatchExtras,
+  DeadLetterOptions,
+  GraceOptions,
   HandlerExtras,
+  MessageExtras,
   RetryConsumer,
   RetryConsumerConfig,
   RetryRunConfig,
-} from './consumer.js';
-export type { DeadLetterOptions } from './dead-letters.js';
+  RetryTopicOptions,
+} from './consumer-options.js';
+export type { DeadLetter } from './dead-letter-log.js';
+export {
+  type LettersOptions,
+  listDeadLetters,
+  type PurgeOptions,
+  purgeDeadLetters,
+  type Replayed,
+  type ReplayOptions,
+  replayDeadLetters,
+} from './dead-letter-tools.js';
 export {
   AclOperationTypes,
   AclPermissionTypes,
@@ -71,6 +85,7 @@ export {
 } from './options.js';
 export type { RetryProducer, SendBatchRecord, SendRecord } from './producer.js';
 export type { MessageResult } from './publish.js';
+export { type SignalOptions, type Stoppable, shutdownOnSignal } from './shutdown-on-signal.js';
 export { Kafka };
 
 /** kafkajs has everything on its default export; so have we, with our Kafka. */

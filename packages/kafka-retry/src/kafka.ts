@@ -1,13 +1,16 @@
 import type { RetryPolicy } from '@outlast/core-retry';
 import { redact } from '@outlast/core-retry/connector';
 import { type Consumer, Kafka as DriverKafka, Partitioners, type Producer } from 'kafkajs';
+import { Clients } from './clients.js';
+import { createConsumer } from './consumer.js';
 import {
   CONSUMER_DEFAULTS,
-  createConsumer,
+  checkConsumer,
+  type GraceOptions,
+  graceOf,
   type RetryConsumer,
   type RetryConsumerConfig,
-} from './consumer.js';
-import { checkDeadLetter, DeadLetters } from './dead-letters.js';
+} from './consumer-options.js';
 import { Engine } from './engine.js';
 import { checkHealth, type Health } from './health.js';
 import { lagOfGroup } from './lag.js';
@@ -21,11 +24,14 @@ import {
   refuseTypingErrors,
 } from './options.js';
 import { createProducer, type ProducerOptions, type RetryProducer } from './producer.js';
+import { registerReader } from './topic-reader.js';
 import { narrowRetry, theirWords } from './vocabulary.js';
 import { internals, type WireOptions } from './wire.js';
 
 const DEFAULT_METADATA_MAX_AGE_MS = 300_000;
 const DEFAULT_CONNECTION_TIMEOUT_MS = 1000;
+/** kafkajs would wait up to ten seconds between its attempts, and come back as late after an outage. */
+const DRIVER_RETRY = { maxRetryTime: 1000 };
 
 /** What a producer gets that has a `transactionalId`: kafkajs' own, untouched. */
 interface TransactionalConfig extends RetryProducerConfig {
@@ -41,16 +47,19 @@ export class Kafka extends DriverKafka {
   readonly policy: RetryPolicy;
   readonly #config: RetryKafkaConfig;
   readonly #settings: ClientSettings;
+  readonly #clients = new Clients();
 
   /** @throws OptionError naming the option or variable, the value and what is valid */
   constructor(config: RetryKafkaConfig) {
     refuseTypingErrors(config);
     const { retry, ...driver } = config;
     const settings = clientSettings(retry, config.requestTimeout);
-    super({ ...driver, ...(settings.driver !== undefined && { retry: settings.driver }) });
+    super({ ...driver, retry: { ...DRIVER_RETRY, ...settings.driver } });
     this.policy = settings.policy;
     this.#config = config;
     this.#settings = settings;
+    const { policy } = settings;
+    registerReader(this, () => ({ wire: this.#wire(), seeds: config.brokers, policy }));
     this.#report();
   }
 
@@ -65,8 +74,10 @@ export class Kafka extends DriverKafka {
   override producer(config: RetryProducerConfig = {}): Producer | RetryProducer {
     const own = producerSettings(config);
     const narrowed = this.#narrowed(config.retry);
-    if (config.transactionalId !== undefined) return this.#driverProducer(config, narrowed);
-    return createProducer(this.#producerOptions(config, own, narrowed));
+    if (config.transactionalId !== undefined) {
+      return this.#clients.add(this.#driverProducer(config, narrowed));
+    }
+    return this.#clients.add(createProducer(this.#producerOptions(config, own, narrowed)));
   }
 
   /** Whether the brokers answer, who they are, and how far a group is behind. Never rejects. */
@@ -108,24 +119,36 @@ export class Kafka extends DriverKafka {
    * @throws OptionError naming the option, the value and what is valid
    */
   override consumer(config: RetryConsumerConfig): RetryConsumer & Consumer {
-    const { retry, deadLetter, ...rest } = config;
+    checkConsumer(config);
+    const { retry, deadLetter, retryTopics, onFailure, ...rest } = config;
     const { policy } = this.#narrowed(retry);
     // Our words are about handlers, kafkajs' about its own fetching.
     const driver = retry && theirWords(retry);
-    if (deadLetter !== undefined) checkDeadLetter(deadLetter);
-    // Not the consumer's own attempts and delays: a letter is to arrive.
-    const letters =
-      deadLetter &&
-      new DeadLetters(deadLetter, config.groupId, () =>
-        this.producer({ allowAutoTopicCreation: false }),
-      );
     const consumer = super.consumer({
       ...CONSUMER_DEFAULTS,
       ...rest,
       ...(driver !== undefined && { retry: driver }),
     });
-    return createConsumer(consumer, policy, config.heartbeatInterval, letters) as RetryConsumer &
-      Consumer;
+    const ours = createConsumer(consumer, {
+      policy,
+      // A consumer's attempts are its handlers': what they say of patience is not said of brokers.
+      waitMs: retry?.waitMs ?? this.#settings.waitMs,
+      config,
+      // Not the consumer's own attempts and delays: what is forwarded is to arrive.
+      producer: () => this.producer({ allowAutoTopicCreation: false }),
+      admin: () => super.admin(),
+    });
+    return this.#clients.addConsumer(ours) as RetryConsumer & Consumer;
+  }
+
+  /**
+   * Closes all that this client has made: its consumers first, as their `shutdown` does, then its producers, which wait
+   * for what is under way. All of it within `graceMs` (30 000), and what kafkajs takes to say goodbye.
+   *
+   * @throws OptionError naming the option, the value and what is valid
+   */
+  async shutdown(options: GraceOptions = {}): Promise<void> {
+    await this.#clients.shutdown(graceOf(options), this.policy.settings.clock);
   }
 
   /** One line an outage in kafkajs' own log, in place of one a refused connection. */

@@ -3,6 +3,16 @@ import type { Consumer, EachBatchPayload } from 'kafkajs';
 
 type Topics = Parameters<Consumer['pause']>[0];
 
+interface Hold {
+  readonly topic: string;
+  readonly partition: number;
+  /** Monotonic. */
+  readonly dueAt: number;
+  timer: Timer | undefined;
+  /** Whether kafkajs has been told to pause it. */
+  paused: boolean;
+}
+
 /**
  * Which partitions are paused, and by whom: the caller's pauses are his own, and ours end by time. A partition
  * goes on when neither holds it.
@@ -10,26 +20,58 @@ type Topics = Parameters<Consumer['pause']>[0];
 export class Pauses {
   private readonly driver: Consumer;
   private readonly clock: Clock;
+  private readonly earlyMs: number;
   /** Ours. */
-  private readonly held = new Map<string, Timer>();
+  private readonly held = new Map<string, Hold>();
   /** The caller's; a topic without a partition means all of them. */
   private readonly wanted = new Set<string>();
 
-  constructor(driver: Consumer, clock: Clock) {
+  /** @param earlyMs how long kafkajs may take to notice that a partition has been resumed */
+  constructor(driver: Consumer, clock: Clock, earlyMs: number) {
     this.driver = driver;
     this.clock = clock;
+    this.earlyMs = earlyMs;
   }
 
-  /** Pauses a partition for so many milliseconds. */
-  hold(topic: string, partition: number, ms: number): void {
+  /**
+   * Pauses a partition for so many milliseconds, or until it is released. It is fetched again somewhat before that,
+   * for a fetch that is under way lasts: whoever gets it waits for what {@link leftMs} says.
+   *
+   * @param exact resumes it when the time has come and not before: for when fetches are quick
+   */
+  hold(topic: string, partition: number, ms: number, exact = false): void {
+    this.release(topic, partition);
+    const dueAt = this.clock.now() + ms;
+    const hold: Hold = { topic, partition, dueAt, timer: undefined, paused: false };
+    this.held.set(keyOf(topic, partition), hold);
+    const pausedMs = exact ? ms : ms - this.earlyMs;
+    if (pausedMs <= 0) return;
+    hold.paused = true;
+    this.tell('pause', topic, partition);
+    if (pausedMs === Infinity) return;
+    hold.timer = this.clock.setTimeout(() => this.resumeHeld(hold), pausedMs);
+  }
+
+  /** It need not wait any more. */
+  release(topic: string, partition: number): void {
     const key = keyOf(topic, partition);
-    this.held.get(key)?.cancel();
-    this.driver.pause([{ topic, partitions: [partition] }]);
-    const release = (): void => {
-      this.held.delete(key);
-      if (!this.isAsked(topic, partition)) this.driver.resume([{ topic, partitions: [partition] }]);
-    };
-    this.held.set(key, this.clock.setTimeout(release, ms));
+    const hold = this.held.get(key);
+    if (hold === undefined) return;
+    this.held.delete(key);
+    hold.timer?.cancel();
+    this.resumeHeld(hold);
+  }
+
+  /** How long the partition has still to wait, in milliseconds; 0 if it has not. */
+  leftMs(topic: string, partition: number): number {
+    if (this.held.size === 0) return 0;
+    const key = keyOf(topic, partition);
+    const hold = this.held.get(key);
+    if (hold === undefined) return 0;
+    const left = hold.dueAt - this.clock.now();
+    if (left > 0) return left;
+    this.held.delete(key);
+    return 0;
   }
 
   /** Whether the caller has paused it. */
@@ -56,16 +98,44 @@ export class Pauses {
     for (const key of keysOf(topics)) this.wanted.delete(key);
     this.driver.resume(topics);
     // What we hold is not the caller's to release.
-    for (const [key] of this.held) {
+    this.pauseHeld();
+  }
+
+  /** kafkajs forgets all pauses when it starts again after a crash. */
+  renew(): void {
+    for (const key of this.wanted) {
       const [partition, topic] = split(key);
-      this.driver.pause([{ topic, partitions: [partition] }]);
+      const one = partition === '*' ? { topic } : { topic, partitions: [Number(partition)] };
+      this.driver.pause([one as Topics[number]]);
     }
+    this.pauseHeld();
   }
 
   /** No timer any more. */
   clear(): void {
-    for (const timer of this.held.values()) timer.cancel();
+    for (const { timer } of this.held.values()) timer?.cancel();
     this.held.clear();
+  }
+
+  private resumeHeld(hold: Hold): void {
+    if (!hold.paused) return;
+    hold.paused = false;
+    const { topic, partition } = hold;
+    if (!this.isAsked(topic, partition)) this.tell('resume', topic, partition);
+  }
+
+  private pauseHeld(): void {
+    for (const { topic, partition, paused } of this.held.values()) {
+      if (paused) this.tell('pause', topic, partition);
+    }
+  }
+
+  private tell(what: 'pause' | 'resume', topic: string, partition: number): void {
+    try {
+      this.driver[what]([{ topic, partitions: [partition] }]);
+    } catch {
+      // Between a crash and its next start kafkajs has no partitions; afterwards none of them is paused.
+    }
   }
 }
 
@@ -73,9 +143,9 @@ function keyOf(topic: string, partition?: number): string {
   return `${partition ?? '*'}:${topic}`;
 }
 
-function split(key: string): [number, string] {
+function split(key: string): [string, string] {
   const colon = key.indexOf(':');
-  return [Number(key.slice(0, colon)), key.slice(colon + 1)];
+  return [key.slice(0, colon), key.slice(colon + 1)];
 }
 
 function keysOf(topics: Topics): string[] {

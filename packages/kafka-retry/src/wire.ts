@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import type { Logger } from 'kafkajs';
+import type { KafkaMessage, Logger } from 'kafkajs';
 
 /**
  * Everything that we take from inside kafkajs, and nowhere else. kafkajs has no exports map and no release
@@ -57,7 +57,7 @@ interface Broker {
 }
 
 /** The requests that we make. */
-export type Api = 'Produce' | 'Metadata' | 'InitProducerId';
+export type Api = 'Produce' | 'Metadata' | 'InitProducerId' | 'Fetch';
 
 type Definition = { readonly versions: readonly string[] };
 
@@ -105,6 +105,12 @@ interface Internals {
   readonly lookupCodec: (
     type: number,
   ) => { compress(encoder: { readonly buffer: Buffer }): Promise<Buffer> } | null;
+  /** Of a fetch, without marks of transactions and what they have aborted. */
+  readonly Batch: new (
+    topic: string,
+    fetchedOffset: string,
+    partition: object,
+  ) => { readonly messages: KafkaMessage[]; lastOffset(): string };
   readonly defaultSocketFactory: () => unknown;
   readonly InstrumentationEventEmitter: new () => Emitter;
   readonly producerEvents: {
@@ -133,6 +139,7 @@ export const internals: Internals = {
   KafkaJSConnectionClosedError: classes.KafkaJSConnectionClosedError,
   crc32C: load('kafkajs/src/protocol/recordBatch/crc32C') as Internals['crc32C'],
   lookupCodec: compression.lookupCodec,
+  Batch: load('kafkajs/src/consumer/batch') as Internals['Batch'],
   defaultSocketFactory: load(
     'kafkajs/src/network/socketFactory',
   ) as Internals['defaultSocketFactory'],

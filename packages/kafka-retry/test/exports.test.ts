@@ -15,8 +15,12 @@ const OWN = [
   'isOutcomeUnknown',
   'isQueueFullError',
   'kafkaRetry',
+  'listDeadLetters',
   'messageResults',
+  'purgeDeadLetters',
+  'replayDeadLetters',
   'retryInfo',
+  'shutdownOnSignal',
 ];
 
 describe('the module', () => {

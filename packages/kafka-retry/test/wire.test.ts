@@ -17,7 +17,12 @@ describe('what is taken from inside kafkajs', () => {
         true,
       ]);
     }
-    expect(internals.apiKeys, HELP).toMatchObject({ Produce: 0, Metadata: 3, InitProducerId: 22 });
+    expect(internals.apiKeys, HELP).toMatchObject({
+      Produce: 0,
+      Fetch: 1,
+      Metadata: 3,
+      InitProducerId: 22,
+    });
     expect(
       internals.errorCodes.find(({ code }) => code === 45),
       HELP,

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isOptionError, type RetryConsumerConfig } from '@outlast/kafka-retry';
 import { describe, expect, it } from 'vitest';
 import { waitFor } from '../../servers/index.js';
@@ -40,7 +39,7 @@ describe.skipIf(lab.reason !== '')(`dead letters ${lab.reason}`, () => {
       messages: Array.from({ length: 1000 }, (_, i) => ({
         partition: i % 4,
         key: Buffer.from([0, i % 256, 255]),
-        value: `${i % 100 === 7 ? 'poison' : 'good'}-${i}`,
+        value: `${i % 101 === 7 ? 'poison' : 'good'}-${i}`,
         headers: { mine: Buffer.from([1, 2, 0]) },
         timestamp: `${1_700_000_000_000 + i}`,
       })),
@@ -51,11 +50,20 @@ describe.skipIf(lab.reason !== '')(`dead letters ${lab.reason}`, () => {
     consumer.policy.on('exhausted', ({ operation, attempts }) => {
       if (operation === 'kafka.consume') exhausted.push(attempts);
     });
+    const poisons = [0, 0, 0, 0];
+    let idleFetches = 0;
+    consumer.on(consumer.events.FETCH, ({ payload }) => {
+      const begun = seen.calls.length > 0 && seen.handled.length < 990;
+      if (begun && payload.duration > 400) idleFetches += 1;
+    });
     await consumer.run({
-      eachMessage: async ({ message }) => {
+      eachMessage: async ({ message, partition, attempt }) => {
         const value = `${message.value}`;
         seen.calls.push(value);
-        if (value.startsWith('poison')) throw new TypeError(`cannot read ${value}`);
+        if (value.startsWith('poison')) {
+          if (attempt === 1) poisons[partition] = (poisons[partition] as number) + 1;
+          throw new TypeError(`cannot read ${value}`);
+        }
         seen.handled.push(value);
       },
     });
@@ -67,6 +75,9 @@ describe.skipIf(lab.reason !== '')(`dead letters ${lab.reason}`, () => {
     expect(new Set(seen.handled).size).toBe(990);
     expect(seen.calls).toHaveLength(990 + 30);
     expect(exhausted).toEqual(Array(10).fill(3));
+    expect(poisons).toEqual([3, 2, 2, 3]);
+    // The rest of each partition is handled within its retry windows and a second: two idle fetches of half a second.
+    expect(idleFetches).toBeLessThanOrEqual(2);
     expect({ joins: seen.joins, crashes: seen.crashes }).toEqual({ joins: 1, crashes: 0 });
     const log = await lab.log(letters);
     expect(log).toHaveLength(10);
@@ -97,12 +108,18 @@ describe.skipIf(lab.reason !== '')(`dead letters ${lab.reason}`, () => {
     expect(left.details.lag).toBe(0);
   }, 90_000);
 
-  it('lose nothing while their topic is missing', async () => {
-    const topic = await lab.topic();
+  it('lose nothing while their topic is missing, hold up no other partition, and alert once', async () => {
+    const topic = await lab.topic({ partitions: 2 });
     const letters = lab.name('letters');
     const producer = lab.track(lab.kafka().producer());
     await producer.connect();
-    await producer.send({ topic, messages: [{ value: 'poison' }, { value: 'next' }] });
+    await producer.send({
+      topic,
+      messages: [
+        { partition: 0, value: 'poison' },
+        { partition: 0, value: 'next' },
+      ],
+    });
     const groupId = lab.name('group');
     const { consumer, seen } = await consumerOf(topic, {
       groupId,
@@ -110,6 +127,8 @@ describe.skipIf(lab.reason !== '')(`dead letters ${lab.reason}`, () => {
       retry: { maxAttempts: 1, baseDelayMs: 50 },
     });
     const codes: unknown[] = [];
+    const alerts: string[] = [];
+    consumer.policy.on('alert', ({ reason }) => alerts.push(reason));
     consumer.policy.on('retry', ({ failure }) => codes.push(failure.code));
     await consumer.run({
       eachMessage: async ({ message }) => {
@@ -117,12 +136,23 @@ describe.skipIf(lab.reason !== '')(`dead letters ${lab.reason}`, () => {
         seen.handled.push(`${message.value}`);
       },
     });
+    let calls = 0;
+    // The letter waits for its topic, which may just have been made; the other partition does not.
+    const feed = setInterval(() => {
+      const messages = [{ partition: 1, value: `other-${calls++}` }];
+      producer.send({ topic, messages }).catch(() => {});
+    }, 200);
     await waitFor(() => codes.includes('3'), { timeoutMs: 30_000, what: 'a refusal' });
-    await sleep(200);
-    expect(seen.handled).toEqual([]);
+    clearInterval(feed);
+    await producer.flush();
+    await waitFor(() => seen.handled.length === calls, { what: 'the other partition' });
+    expect(seen.handled.filter((one) => !one.startsWith('other'))).toEqual([]);
+    expect(seen.handled.length).toBeGreaterThan(10);
+    seen.handled.length = 0;
     await lab.cluster.createTopic(letters);
     await waitFor(() => seen.handled.length === 1, { timeoutMs: 30_000, what: 'the next' });
     expect((await lab.log(letters)).map(({ value }) => `${value}`)).toEqual(['poison']);
+    expect(alerts).toEqual(['dead-letter-refused']);
     expect(seen.crashes).toBe(0);
   }, 90_000);
 
@@ -147,20 +177,147 @@ describe.skipIf(lab.reason !== '')(`dead letters ${lab.reason}`, () => {
     expect((await lab.log(letters)).map(({ value }) => value?.length)).toEqual([2400]);
   }, 60_000);
 
-  it('need a topic, and a handler of single messages', async () => {
-    const make = (deadLetter: unknown) => () =>
-      lab.kafka().consumer({ groupId: 'g', deadLetter: deadLetter as { topic: string } });
-    for (const wrong of [{}, { topic: '' }, 'letters', { topic: 'x', attempt: 3 }]) {
+  it('take what a handler of batches rejects, and hand the others out once', async () => {
+    const topic = await lab.topic();
+    const letters = lab.name('letters');
+    const producer = lab.track(lab.kafka().producer());
+    await producer.connect();
+    const values = Array.from({ length: 10 }, (_, i) => `${i}`);
+    await producer.send({ topic, messages: values.map((value) => ({ value })) });
+    const groupId = lab.name('group');
+    const { consumer, seen } = await consumerOf(topic, {
+      groupId,
+      deadLetter: { topic: letters, create: true },
+    });
+    const batches: string[] = [];
+    await consumer.run({
+      eachBatch: async ({ batch, rejectOffset, attempt }) => {
+        batches.push(`${attempt}: ${batch.messages.map(({ value }) => `${value}`).join(' ')}`);
+        for (const { offset, value } of batch.messages) {
+          // One heals at its second attempt, one never does.
+          if (`${value}` === '3' && attempt < 2) rejectOffset(offset, new Error('not yet'));
+          if (`${value}` === '6') rejectOffset(offset, new TypeError('never'));
+        }
+      },
+    });
+    await waitFor(async () => (await lab.kafka().healthCheck({ groupId })).details.lag === 0, {
+      timeoutMs: 20_000,
+      what: 'all of them',
+    });
+    expect(batches).toEqual(['1: 0 1 2 3 4 5 6 7 8 9', '2: 3 6', '3: 6']);
+    const log = await lab.log(letters);
+    expect(log.map(({ value, headers }) => [`${value}`, `${headers['x-dlt-attempts']}`])).toEqual([
+      ['6', '3'],
+    ]);
+    expect({ joins: seen.joins, crashes: seen.crashes }).toEqual({ joins: 1, crashes: 0 });
+  }, 60_000);
+
+  it('find the message that a handler of batches throws at, by handing them out one by one', async () => {
+    const topic = await lab.topic();
+    const letters = await lab.topic();
+    const producer = lab.track(lab.kafka().producer());
+    await producer.connect();
+    const values = Array.from({ length: 5 }, (_, i) => `${i}`);
+    await producer.send({ topic, messages: values.map((value) => ({ value })) });
+    const groupId = lab.name('group');
+    const { consumer } = await consumerOf(topic, {
+      groupId,
+      deadLetter: { topic: letters },
+      retry: { maxAttempts: 2, baseDelayMs: 50 },
+    });
+    const batches: string[] = [];
+    const rejections: unknown[] = [];
+    await consumer.run({
+      eachBatch: async ({ batch, rejectOffset }) => {
+        const all = batch.messages.map(({ value }) => `${value}`);
+        batches.push(all.join(' '));
+        try {
+          rejectOffset('99', new Error('of no message'));
+        } catch (error) {
+          rejections.push(error);
+        }
+        if (all.includes('2')) throw new Error('one of them');
+      },
+    });
+    await waitFor(async () => (await lab.log(letters)).length === 1, {
+      timeoutMs: 20_000,
+      what: 'the letter',
+    });
+    await producer.send({ topic, messages: [{ value: '5' }, { value: '6' }] });
+    await waitFor(() => batches.at(-1) === '5 6', { timeoutMs: 20_000, what: 'a whole batch' });
+    expect(batches).toEqual(['0 1 2 3 4', '0 1 2 3 4', '0', '1', '2', '3', '4', '5 6']);
+    expect((await lab.log(letters)).map(({ value }) => `${value}`)).toEqual(['2']);
+    expect(String(rejections[0])).toContain('99 is not in this batch');
+    await consumer.disconnect();
+    expect((await lab.kafka().healthCheck({ groupId })).details.lag).toBe(0);
+  }, 60_000);
+
+  it.each([
+    ['skip', ['good', 'poison', 'next'], 'message-skipped', 0],
+    ['stop', ['good', 'poison'], 'consumer-stopped', 2],
+  ] as const)('are not needed where a message is to %s', async (onFailure, calls, reason, lag) => {
+    const topic = await lab.topic();
+    const producer = lab.track(lab.kafka().producer());
+    await producer.connect();
+    await producer.send({
+      topic,
+      messages: ['good', 'poison', 'next'].map((value) => ({ value })),
+    });
+    const groupId = lab.name('group');
+    const { consumer, seen } = await consumerOf(topic, {
+      groupId,
+      onFailure,
+      // Another attempt would be of no use.
+      retry: { maxAttempts: 5, neverRetry: [TypeError] },
+    });
+    const alerts: string[] = [];
+    consumer.policy.on('alert', (alert) => alerts.push(`${alert.reason}: ${alert.message}`));
+    let stopped = false;
+    consumer.on(consumer.events.STOP, () => {
+      stopped = true;
+    });
+    await consumer.run({
+      eachMessage: async ({ message }) => {
+        seen.calls.push(`${message.value}`);
+        if (`${message.value}` === 'poison') throw new TypeError('poison');
+      },
+    });
+    await waitFor(() => (onFailure === 'stop' ? stopped : seen.calls.length === 3), {
+      timeoutMs: 20_000,
+      what: 'the end',
+    });
+    await consumer.disconnect();
+    expect(seen.calls).toEqual(calls);
+    expect(alerts).toHaveLength(1);
+    expect(alerts[0]).toContain(`${reason}: The`);
+    expect(alerts[0]).toContain(`message 1 of ${topic}, partition 0`);
+    expect((await lab.kafka().healthCheck({ groupId })).details.lag).toBe(lag);
+  });
+
+  it('need a topic, and are one end of two', async () => {
+    const make = (config: object) => () => lab.kafka().consumer({ groupId: 'g', ...config });
+    for (const [config, says] of [
+      [{ deadLetter: {} }, 'deadLetter.topic must be a text'],
+      [{ deadLetter: { topic: '' } }, 'deadLetter.topic must be a text'],
+      [{ deadLetter: 'letters' }, 'deadLetter must be an object'],
+      [{ deadLetter: { topic: 'x', attempt: 3 } }, 'deadLetter.attempt is not an option'],
+      [{ deadletter: { topic: 'x' } }, 'Did you mean deadLetter?'],
+      [{ onFailure: 'ignore' }, "onFailure must be 'retry', 'skip' or 'stop'"],
+      [{ onFailure: 'skip', deadLetter: { topic: 'x' } }, 'a message has one end'],
+    ] as const) {
       let thrown: unknown;
       try {
-        make(wrong)();
+        make(config)();
       } catch (error) {
         thrown = error;
       }
       expect(isOptionError(thrown)).toBe(true);
+      expect(String(thrown)).toContain(says);
     }
-    const consumer = lab.kafka().consumer({ groupId: 'g', deadLetter: { topic: 'letters' } });
-    const error = await failureOf(consumer.run({ eachBatch: async () => {} }));
-    expect(error.message).toContain('deadLetter needs eachMessage');
+    const topic = await lab.topic();
+    const consumer = lab.track(lab.kafka().consumer({ groupId: 'g', deadLetter: { topic } }));
+    await consumer.connect();
+    const error = await failureOf(consumer.subscribe({ topics: ['x', topic] }));
+    expect(error.message).toContain(`cannot read ${topic} and write its dead letters there`);
   });
 });
