@@ -1,9 +1,11 @@
+import { Agent } from 'node:https';
 import { Readable } from 'node:stream';
 import { isOutcomeUnknown, type Retrying, retryInfo, withRetry } from '@outlast/http-retry';
 import axios, { type AxiosInstance, type CreateAxiosDefaults } from 'axios';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type FaultProxy, startProxy } from '../../faults/index.js';
 import { HttpScript } from '../../servers/index.js';
+import { CERTIFICATE } from '../support/certificate.js';
 import { failureOf } from '../support/errors.js';
 
 let server: HttpScript;
@@ -149,6 +151,22 @@ describe('statuses', () => {
       true,
       1,
     ]);
+  });
+});
+
+describe('TLS', () => {
+  it('sends a post anew whose connection was cut in the handshake, and it arrives once', async () => {
+    await using secure = await HttpScript.start(CERTIFICATE);
+    const before = await startProxy({ targetPort: secure.port });
+    const armed = before.arm({ when: { requestNumber: 1 }, fault: 'cut-after', times: 2 });
+    const httpsAgent = new Agent({ ca: CERTIFICATE.cert, keepAlive: true });
+    const posting = client({}, { baseURL: `https://127.0.0.1:${before.port}`, httpsAgent });
+    expect((await posting.post('/a', 'x')).status).toBe(200);
+    expect([armed.fired, secure.requests.length]).toEqual([2, 1]);
+    await posting.post('/b', 'y');
+    expect(secure.connections).toBeLessThanOrEqual(3);
+    httpsAgent.destroy();
+    await before.close();
   });
 });
 
