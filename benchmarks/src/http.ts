@@ -9,6 +9,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { download, withRetry } from '@outlast/http-retry';
 import axios from 'axios';
+import axiosRetry from 'axios-retry';
 import { compare, print, type Result, workers } from './harness.js';
 
 const MS_PER_ROUND = 500;
@@ -35,13 +36,18 @@ async function requests(server: Server): Promise<Result[]> {
   const httpAgent = new Agent({ keepAlive: true });
   const plain = axios.create({ baseURL: urlOf(server), httpAgent });
   const ours = withRetry(plain);
+  const theirs = axios.create({ baseURL: urlOf(server), httpAgent });
+  axiosRetry(theirs, { retries: 3 });
   const results: Result[] = [];
   for (const count of [1, 20]) {
     results.push(
       await versus(
         `GET of a small JSON, ${count} worker(s)`,
         workers('axios', count, () => plain.get('/')),
-        workers('http-retry', count, () => ours.get('/')),
+        [
+          workers('http-retry', count, () => ours.get('/')),
+          workers('axios-retry', count, () => theirs.get('/')),
+        ],
         MS_PER_ROUND,
       ),
     );
@@ -61,7 +67,7 @@ async function files(server: Server, folder: string): Promise<Result[]> {
         `50 MB to disk with SHA-256, ${count} at a time`,
         workers('axios', count, () => streamed(url, next())),
         // axios' stream is not brought to the disk either.
-        workers('http-retry', count, () => download(url, next(), { sha256: true, fsync: false })),
+        [workers('http-retry', count, () => download(url, next(), { sha256: true, fsync: false }))],
         MS_PER_ROUND * 2,
       ),
     );
@@ -81,11 +87,11 @@ async function streamed(url: string, path: string): Promise<string> {
 function versus(
   what: string,
   plain: ReturnType<typeof workers>,
-  ours: ReturnType<typeof workers>,
+  others: ReturnType<typeof workers>[],
   ms: number,
 ): Promise<Result> {
   const gate = { subject: 'http-retry', against: 'axios', atMost: AT_LEAST_90_PERCENT };
-  return compare(`http: ${what}`, plain, [ours], [gate], ms);
+  return compare(`http: ${what}`, plain, others, [gate], ms);
 }
 
 function urlOf(server: Server): string {

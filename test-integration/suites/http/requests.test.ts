@@ -246,19 +246,16 @@ describe('time', () => {
 
   it('ends by a signal or a cancel token, with the error of axios, also while it sleeps', async () => {
     server.answers((_request, response) => response.writeHead(503).end());
-    const slow = client({ baseDelayMs: 60_000, maxDelayMs: 60_000 });
+    const slow = { baseDelayMs: 60_000, maxDelayMs: 60_000 };
     const controller = new AbortController();
+    const signalled = client(slow);
+    signalled.policy.on('retry', () => setTimeout(() => controller.abort(), 10));
+    const { signal } = controller;
+    expect(axios.isCancel(await failureOf(signalled.get('/a', { signal })))).toBe(true);
     const source = axios.CancelToken.source();
-    slow.policy.on('retry', () =>
-      setTimeout(() => {
-        controller.abort();
-        source.cancel('enough');
-      }, 10),
-    );
-    expect(axios.isCancel(await failureOf(slow.get('/a', { signal: controller.signal })))).toBe(
-      true,
-    );
-    const byToken = await failureOf(slow.get('/a', { cancelToken: source.token }));
+    const cancelled = client(slow);
+    cancelled.policy.on('retry', () => setTimeout(() => source.cancel('enough'), 10));
+    const byToken = await failureOf(cancelled.get('/a', { cancelToken: source.token }));
     expect([axios.isCancel(byToken), byToken.message]).toEqual([true, 'enough']);
     expect(server.requests.length).toBe(2);
   });
