@@ -21,7 +21,7 @@ import { failureOf } from '../support/errors.js';
 import { ServedFile } from '../support/files-server.js';
 
 const MB = 1_000_000;
-const retry = { baseDelayMs: 10, maxAttempts: 4, jitter: false } as const;
+const retry = { baseDelayMs: 10, maxAttempts: 4, jitter: false, waitMs: 30_000 } as const;
 
 const SMALL_DISK = mkdtempSync(join(tmpdir(), 'outlast-small-disk-'));
 
