@@ -41,6 +41,9 @@ export default defineConfig({
         },
       },
       { extends: true, test: { name: 'redis', include: suitesOf('redis') } },
+      { extends: true, test: { name: 'mysql', include: suitesOf('mysql') } },
+      { extends: true, test: { name: 'http', include: suitesOf('http') } },
+      { extends: true, test: { name: 'mlflow', include: suitesOf('mlflow') } },
       { extends: true, test: { name: 'kafka', include: suitesOf('kafka') } },
       {
         extends: true,

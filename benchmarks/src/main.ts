@@ -1,5 +1,6 @@
 import { benchCore } from './core.js';
 import { save } from './harness.js';
+import { benchHttp } from './http.js';
 import { benchKafka } from './kafka.js';
 import { benchPostgres } from './postgres.js';
 import { benchRedis } from './redis.js';
@@ -9,6 +10,7 @@ const BENCHMARKS = {
   postgres: benchPostgres,
   redis: benchRedis,
   kafka: benchKafka,
+  http: benchHttp,
 } as const;
 
 const asked = process.argv.slice(2);

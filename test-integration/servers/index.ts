@@ -1,3 +1,5 @@
+export { HttpServerProcess, startHttp } from './http.js';
+export { type Arrived, HttpScript, type HttpScriptOptions } from './http-script.js';
 export { type Identity, serverIdentity, temporaryFolder } from './identity.js';
 export { type KafkaOptions, NativeKafka, startKafka } from './kafka.js';
 export { KafkaBroker } from './kafka-broker.js';
@@ -5,6 +7,7 @@ export { KafkaCluster, type TopicOptions } from './kafka-cluster.js';
 export { findKafka, type KafkaInstallation } from './kafka-jars.js';
 export type { LoggedMessage } from './kafka-log.js';
 export type { KafkaSettings, ProxiedPort } from './kafka-settings.js';
+export { type Nginx, startNginx, takeNginx } from './nginx.js';
 export { freePort, isFree } from './ports.js';
 export { NativePostgres, type PostgresOptions, startPostgres } from './postgres.js';
 export { findPostgres, type PostgresInstallation } from './postgres-binaries.js';

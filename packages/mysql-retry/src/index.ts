@@ -1,0 +1,1 @@
+export { isOutcomeUnknown, retryInfo } from '@outlast/core-retry';
