@@ -5,6 +5,7 @@ export { KafkaCluster, type TopicOptions } from './kafka-cluster.js';
 export { findKafka, type KafkaInstallation } from './kafka-jars.js';
 export type { LoggedMessage } from './kafka-log.js';
 export type { KafkaSettings, ProxiedPort } from './kafka-settings.js';
+export { PgBouncer, type PgBouncerSettings, takePgBouncer } from './pgbouncer.js';
 export { freePort, isFree } from './ports.js';
 export { NativePostgres, type PostgresOptions, startPostgres } from './postgres.js';
 export { findPostgres, type PostgresInstallation } from './postgres-binaries.js';

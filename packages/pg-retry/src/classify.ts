@@ -173,7 +173,7 @@ function classifyServerError(error: unknown, code: string, phase: Phase): Failur
   return failure(
     {
       category,
-      transient: transient === 'connecting' ? beforeSending(phase) : transient,
+      transient: transient === 'connecting' ? beforeSending(phase) || fatal : transient,
       sent: outcome,
     },
     phase,

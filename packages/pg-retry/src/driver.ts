@@ -17,6 +17,10 @@ export interface ClientInternals {
   sslNegotiation?: string;
   connection?: {
     on(event: 'readyForQuery', listener: (message?: { status?: string }) => void): void;
+    on(event: 'newListener', listener: (event: unknown, listener: () => void) => void): void;
+    rawListeners(event: 'readyForQuery'): { call(on: unknown): void }[];
+    /** Text by name, of what the session has prepared. */
+    parsedStatements?: Record<string, string>;
     stream?: { destroy(): void };
   };
   /** Since pg 8.21. */

@@ -19,6 +19,7 @@ export {
   RETRYABLE_SQLSTATES,
 } from './classify.js';
 export type { Health } from './health.js';
+export type { ListenGap, ListenHandler, ListenOptions, Subscription } from './listen-options.js';
 export { pgRetry, type QueryExtras, type RetryPoolConfig } from './options.js';
 export type { Transaction, TransactionContext } from './transaction.js';
 export type { IsolationLevel, TransactionBody, TransactionOptions } from './transaction-call.js';

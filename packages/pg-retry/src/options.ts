@@ -10,6 +10,7 @@ import {
 } from '@outlast/core-retry/connector';
 import type { PoolConfig } from 'pg';
 import { classifyPg } from './classify.js';
+import { STALE_CODES } from './prepared.js';
 
 /** The environment variables that are read, first found wins: `PG_RETRY_MAX_ATTEMPTS` and so on. */
 const ENV_PREFIXES: readonly string[] = ['PG_RETRY', 'DB_RETRY', 'DATABASE_RETRY'];
@@ -109,10 +110,12 @@ function makePolicy(options: ConnectorRetryOptions | undefined): {
     classify: classifyPg,
     // The first retry after a lost connection is paced by the reconnect, and what the server rolled
     // back to break a tie is best tried again soon; everything else is left to the backoff.
-    delayMs: ({ category }, { number }) => {
+    delayMs: ({ category, code }, { number }) => {
       if (category === 'contention') return contentionDelay(number, baseDelayMs, random);
       const lost = category === 'network' || category === 'unavailable';
-      return lost && number === 1 ? 0 : undefined;
+      if (lost && number === 1) return 0;
+      // What was prepared under a name and runs again without it has nothing to wait for.
+      return STALE_CODES.has(code) ? 0 : undefined;
     },
     ...retry,
   });

@@ -26,6 +26,7 @@ import { classifyPg } from './classify.js';
 import type { Patience } from './connect.js';
 import { isReadTimeout } from './marks.js';
 import type { PoolCore } from './pool-core.js';
+import { healed } from './prepared.js';
 import type { TrackedTransaction } from './resolve.js';
 import type { TrackingKind } from './server-facts.js';
 import { Transaction, type TransactionContext } from './transaction.js';
@@ -97,6 +98,8 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
   #tracked: Omit<TrackedTransaction, 'lostAtSerial'> | undefined;
   #lostAtSerial = 0;
   #value: { readonly value: T } | undefined;
+  // A prepared name failed: the next run does without them.
+  #nameless = false;
   #why = 'the server does not follow transactions';
 
   constructor(
@@ -144,6 +147,10 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     const drivers = this.#transaction?.threw(error) === true;
     if (phase === 'commit') return classifyPg(error, phase);
     const failure = classifyPg(error, phase);
+    if (!this.#nameless && this.#transaction?.lostName(error) === true) {
+      this.#nameless = true;
+      return healed(failure);
+    }
     return { ...failure, transient: drivers && failure.transient, outcome: 'not-applied' };
   }
 
@@ -180,7 +187,7 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     this.#tracked = undefined;
     const client = await this.#core.connector.acquire(attempt, this, this.#bounded);
     attempt.phase = 'sent';
-    const transaction = new Transaction(client);
+    const transaction = new Transaction(client, this.#nameless);
     this.#transaction = transaction;
     let gone = false;
     const abort = (): void => {
@@ -255,7 +262,7 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
       return drop();
     }
     const state = this.#core.stateOf(client);
-    if (!state.alive || state.poisoned) return drop();
+    if (!state.alive || state.poisoned || transaction.unfit) return drop();
     const { clock } = this.#core.policy.settings;
     await new Promise<void>((resolve) => {
       let done = false;

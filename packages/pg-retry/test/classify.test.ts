@@ -128,10 +128,11 @@ describe('answers of the server', () => {
     });
   }
 
-  it('08P01 is transient only while connecting', () => {
+  it('08P01 is transient only where it ends the connection: PgBouncer’s word for a server that it lost', () => {
     const error = serverError('08P01', 'FATAL');
     expect(classifyPg(error, 'connect')).toMatchObject({ transient: true, outcome: 'not-applied' });
-    expect(classifyPg(error, 'sent')).toMatchObject({ transient: false, outcome: 'unknown' });
+    expect(classifyPg(error, 'sent')).toMatchObject({ transient: true, outcome: 'unknown' });
+    expect(classifyPg(serverError('08P01'), 'sent')).toMatchObject({ transient: false });
     expect(classifyPg(serverError('08P01'), 'commit')).toMatchObject({
       transient: false,
       outcome: 'unknown',
