@@ -23,7 +23,7 @@ describe.skipIf(lab.reason)(`kysely ${lab.reason}`, () => {
     const pid = async (tx: Transaction<Database>): Promise<unknown> =>
       (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(tx)).rows[0]?.pid;
     const count = db.fn.countAll();
-    const { ok } = await outlast(lab, 'kysely', [
+    await outlast(lab, 'kysely', [
       op('other', 'selectAll', () => all().limit(5).execute()),
       op('other', 'select columns', () =>
         db.selectFrom('items').select(['id', 'n']).limit(5).execute(),
@@ -144,6 +144,5 @@ describe.skipIf(lab.reason)(`kysely ${lab.reason}`, () => {
         }
       }),
     ]);
-    expect(ok).toBeGreaterThan(100);
   });
 });
