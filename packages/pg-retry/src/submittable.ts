@@ -38,6 +38,7 @@ export function follow(
   submittable.handleError = (error, connection) => {
     const told = ended ? error : follower.failed(error);
     ended = true;
+    settleRead(submittable, told);
     return handleError.call(submittable, told, connection);
   };
   if (handleReadyForQuery === undefined) return;
@@ -64,6 +65,22 @@ function settleCloses(client: driver.ClientBase): void {
   connection.on('newListener', (event: unknown, listener: () => void) => {
     if (event === 'readyForQuery') setImmediate(listener);
   });
+}
+
+/** What we use of pg-cursor, also inside pg-query-stream, beyond their types: 2.5 … 2.22. */
+interface CursorInternals {
+  state?: string;
+  _cb?: ((error: unknown) => void) | null;
+  cursor?: CursorInternals;
+}
+
+/** A cursor that has had its last row hears no error any more, and whoever reads from it would wait for ever. */
+function settleRead(submittable: Submittable, error: unknown): void {
+  const { cursor = submittable as CursorInternals } = submittable as CursorInternals;
+  const { state, _cb: waiting } = cursor;
+  if (state !== 'done' || typeof waiting !== 'function') return;
+  cursor._cb = null;
+  waiting(error);
 }
 
 /** Runs a cursor or stream on a client, which is released when the driver is done, and dropped if it broke. */

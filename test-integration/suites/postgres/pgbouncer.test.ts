@@ -31,9 +31,9 @@ describe.skipIf(lab.reason || missing)(
       pool(config?: RetryPoolConfig): Pool;
     }
 
-    async function chain(): Promise<Chain> {
+    async function chain(settings: PgBouncerSettings = {}): Promise<Chain> {
       const back = await startProxy({ targetPort: lab.server.port });
-      const bouncer = await takePgBouncer({ host: '127.0.0.1', port: back.port });
+      const bouncer = await takePgBouncer({ host: '127.0.0.1', port: back.port }, settings);
       if (isSkipped(bouncer)) throw new Error(bouncer.skipped);
       lab.proxy.retarget(bouncer.port);
       const pools: Pool[] = [];
@@ -99,7 +99,8 @@ describe.skipIf(lab.reason || missing)(
     it.each(['cut-before', 'cut-after', 'hold'] as const)(
       'finds out what became of a COMMIT that was lost before it (%s), and ends nobody else’s backend',
       async (fault) => {
-        await using behind = await chain();
+        // a session for each of the bystanders, for the transaction, and for who asks about it
+        await using behind = await chain({ default_pool_size: 8 });
         const table = await lab.table('who text');
         const pool = behind.pool();
         const others = behind.pool();

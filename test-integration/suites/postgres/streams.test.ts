@@ -118,13 +118,31 @@ describe.skipIf(lab.reason)(`cursors and streams ${lab.reason}`, () => {
     const pool = lab.pool();
     const client = await pool.connect();
     const { rows } = await client.query('select pg_backend_pid() as pid');
-    const cursor = client.query(new Cursor(`${text('end')}, pg_sleep(0.001)`));
+    const cursor = client.query(
+      new Cursor(`select n, pg_sleep(0.002) from generate_series(1, ${ROWS}) n`),
+    );
     expect(await cursor.read(10)).toHaveLength(10);
     const pending = failureOf(cursor.read(ROWS));
     await lab.server.admin('select pg_terminate_backend($1)', [rows[0].pid]);
     const error = await pending;
     expect(error).toMatchObject({ code: '57P01' });
     expect(retryInfo(error)).toMatchObject({ operation: 'pg.client.query', outcome: 'unknown' });
+    await cursor.close();
+    client.release();
+    expect(pool.totalCount).toBe(0);
+  });
+
+  it('that break between their last row and the server’s goodbye fail too, and do not hang', async () => {
+    const pool = lab.pool();
+    const client = await pool.connect();
+    const cursor = client.query(new Cursor('select n from generate_series(1, 3) n'));
+    const armed = lab.proxy.arm({
+      when: { bytes: 'SELECT 3', direction: 'reply' },
+      fault: 'cut-after',
+    });
+    const error = await failureOf(cursor.read(10));
+    expect(armed.fired).toBe(1);
+    expect(error).toBeInstanceOf(Error);
     await cursor.close();
     client.release();
     expect(pool.totalCount).toBe(0);

