@@ -139,6 +139,18 @@ describe('answers of the server', () => {
     });
   });
 
+  it.each([
+    'server login has been failing, try again later (server_login_retry)',
+    'server login has been failing, cached error: x (server_login_retry)',
+    'query_wait_timeout',
+  ])('08P01 of PgBouncer, %s: the statement never got a server', (message) => {
+    const error = Object.assign(serverError('08P01', 'FATAL'), { message });
+    const wanted = { category: 'unavailable', transient: true, outcome: 'not-applied' };
+    expect(classifyPg(error, 'sent')).toMatchObject(wanted);
+    // a COMMIT has a server
+    expect(classifyPg(error, 'commit')).toMatchObject({ outcome: 'unknown' });
+  });
+
   it(`${CACHED_PLAN} has a row of its own`, () => {
     expectFailure(
       serverError('0A000', 'ERROR', { routine: 'RevalidateCachedQuery' }),
