@@ -1,4 +1,4 @@
-import { Logger, makeWorkerUtils, run, type TaskSpec } from 'graphile-worker';
+import { Logger, makeWorkerUtils, type Runner, run, type TaskSpec } from 'graphile-worker';
 import { describe, it } from 'vitest';
 import { waitFor } from '../../../servers/index.js';
 import { openLab } from '../../support/postgres-lab.js';
@@ -15,21 +15,32 @@ describe.skipIf(lab.reason)(`graphile-worker ${lab.reason}`, () => {
     const done = new Set<string>();
     const logger = new Logger(() => () => {});
     const utils = await makeWorkerUtils({ pgPool: pool, logger });
-    const runner = await run({
-      pgPool: pool,
-      logger,
-      concurrency: 3,
-      pollInterval: 200,
-      noHandleSignals: true,
-      // without it a job that cannot be completed is a rejection that nobody handles, with any pool
-      preset: { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } },
-      taskList: {
-        task: (payload) => {
-          done.add((payload as { id: string }).id);
+    const start = () =>
+      run({
+        pgPool: pool,
+        logger,
+        concurrency: 3,
+        pollInterval: 200,
+        noHandleSignals: true,
+        // without it a job that cannot be completed is a rejection that nobody handles, with any pool
+        preset: { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } },
+        taskList: {
+          task: (payload) => {
+            done.add((payload as { id: string }).id);
+          },
+          spare: () => {},
         },
-        spare: () => {},
-      },
-    });
+      });
+    let runner: Runner | undefined;
+    let stopping = false;
+    // It stops when the answer to a worker's question is lost, with any pool: whoever runs it starts it again.
+    const supervised = (async () => {
+      while (!stopping) {
+        runner = await start().catch(() => undefined);
+        if (stopping) await runner?.stop();
+        await runner?.promise.catch(() => {});
+      }
+    })();
     const add = (name: string, spec: TaskSpec | ((id: string) => TaskSpec) = {}) =>
       op('insert', name, (id) =>
         utils.addJob('task', { id }, typeof spec === 'function' ? spec(id) : spec),
@@ -65,7 +76,6 @@ describe.skipIf(lab.reason)(`graphile-worker ${lab.reason}`, () => {
           op('insert', 'addJobs in a queue', (id) =>
             utils.addJobs([{ identifier: 'task', payload: { id }, queueName: 'three' }]),
           ),
-          op('insert', 'runner.addJob', (id) => runner.addJob('task', { id })),
           op('insert', 'add_job in SQL', (id) =>
             pool.query(
               `select graphile_worker.add_job('task', json_build_object('id', $1::text))`,
@@ -113,10 +123,12 @@ describe.skipIf(lab.reason)(`graphile-worker ${lab.reason}`, () => {
           },
         },
       );
-      await runner.addJob('task', { id: 'afterwards' });
+      await utils.addJob('task', { id: 'afterwards' });
       await waitFor(() => done.has('afterwards'), { what: 'the runner to go on' });
     } finally {
-      await runner.stop();
+      stopping = true;
+      await runner?.stop().catch(() => {});
+      await supervised;
       await utils.release();
     }
   });
