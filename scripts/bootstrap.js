@@ -18,7 +18,7 @@ const isRoot = process.getuid?.() === 0;
 /**
  * Makes the checkout ready to run. Silent about what is ready already, one line for everything it does.
  * A PostgreSQL comes with npm. `servers` names what else is wanted: `postgres`, a second major of it, `redis`,
- * `nginx`, `kafka`, and `kafka-second`, an older one of it. They are installed with apt-get where that is allowed (root, or CI=true with sudo); where it is not,
+ * `nginx`, `pgbouncer`, `kafka`, and `kafka-second`, an older one of it. They are installed with apt-get where that is allowed (root, or CI=true with sudo); where it is not,
  * a line says why, and what would cure it. Rejects with a sentence that names what to do.
  */
 export async function bootstrap({ servers = [] } = {}) {
@@ -186,6 +186,12 @@ const SERVERS = {
     packages: ['nginx-light'],
     fallback: ['nginx'],
     brew: 'nginx',
+  },
+  pgbouncer: {
+    present: () => programs('pgbouncer').length > 0,
+    what: 'PgBouncer',
+    packages: ['pgbouncer'],
+    brew: 'pgbouncer',
   },
   kafka: kafka('4.1.1', 'Kafka'),
   'kafka-second': kafka('3.9.1', 'a second Kafka'),

@@ -8,6 +8,7 @@ export { findKafka, type KafkaInstallation } from './kafka-jars.js';
 export type { LoggedMessage } from './kafka-log.js';
 export type { KafkaSettings, ProxiedPort } from './kafka-settings.js';
 export { type Nginx, startNginx, takeNginx } from './nginx.js';
+export { PgBouncer, type PgBouncerSettings, takePgBouncer } from './pgbouncer.js';
 export { freePort, isFree } from './ports.js';
 export { NativePostgres, type PostgresOptions, startPostgres } from './postgres.js';
 export { findPostgres, type PostgresInstallation } from './postgres-binaries.js';

@@ -3,6 +3,7 @@ import { appendFileSync, closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { atExit } from './cleanup.js';
+import type { Identity } from './identity.js';
 import { killTree, pauseTree, resumeTree } from './processes.js';
 import { waitFor } from './wait.js';
 import { watchdog } from './watchdog.js';
@@ -17,6 +18,8 @@ export interface ServerProgram {
   args: string[];
   /** Its working folder; its output goes to `server.log` there. */
   folder: string;
+  /** Whom it runs as. Default: ourselves. */
+  identity?: Identity | undefined;
   /** Whether it ends, and its folder goes, even when this process is killed with -9. Default false. */
   watched?: boolean;
 }
@@ -93,9 +96,13 @@ export class ServerProcess {
   }
 
   #spawn(): ChildProcess {
-    const { program, args, folder, watched } = this.#of;
+    const { program, args, folder, identity, watched } = this.#of;
     const log = openSync(this.#log, 'a');
-    const child = spawn(program, args, { cwd: folder, stdio: ['ignore', log, log] });
+    const child = spawn(program, args, {
+      ...identity,
+      cwd: folder,
+      stdio: ['ignore', log, log],
+    });
     closeSync(log);
     this.#child = child;
     const pid = child.pid;

@@ -27,7 +27,7 @@ const cut: ClientError = client('network', true, 'unknown');
 /** Never sent, for there was no connection. */
 const unreachable: ClientError = client('network', true, 'not-applied');
 const connectTimeout: ClientError = client('timeout', true, 'not-applied');
-/** It may be promoted, or another host found. */
+/** It may be promoted, served again, or another host found. */
 const wrongServer: ClientError = client('unavailable', true, 'not-applied');
 const misuse: ClientError = client('invalid', false, 'not-applied');
 const certificate: ClientError = client('auth', false, 'not-applied');
@@ -111,6 +111,13 @@ const MESSAGE_STARTS: readonly (readonly [string, ClientError])[] = [
 const TLS_CODE =
   /^(?:ERR_TLS_|ERR_OSSL_|(?:UNABLE_TO|DEPTH_ZERO_SELF|SELF_SIGNED_CERT|CERT|CRL|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH|HOSTNAME_MISMATCH|ERROR_IN_C))/;
 
+/**
+ * PgBouncer's word (08P01, and the connection ends) to a client whose statement never got a server: its own
+ * server is away, or all sessions were taken for too long. Source: the texts of PgBouncer 1.18; the first
+ * one goes on differently in later versions.
+ */
+const NEVER_SERVED = /^(?:server login has been failing|query_wait_timeout$)/;
+
 /** What a handshake can say; the same names cut short an encrypted connection that stood. */
 const SSL_CODE = /^ERR_SSL_/;
 
@@ -182,6 +189,9 @@ function failure(meaning: ClientError, phase: Phase, code?: string): Failure {
 }
 
 function classifyServerError(error: unknown, code: string, phase: Phase): Failure {
+  if (code === '08P01' && phase !== 'commit' && NEVER_SERVED.test(text(error, 'message') ?? '')) {
+    return failure(wrongServer, phase, code);
+  }
   const { category, transient, sent } = sqlState(code, text(error, 'routine'));
   const fatal = isFatal(error);
   let outcome: Outcome = sent === 'by-severity' ? (fatal ? 'unknown' : 'not-applied') : sent;
@@ -190,7 +200,7 @@ function classifyServerError(error: unknown, code: string, phase: Phase): Failur
   return failure(
     {
       category,
-      transient: transient === 'connecting' ? beforeSending(phase) : transient,
+      transient: transient === 'connecting' ? beforeSending(phase) || fatal : transient,
       sent: outcome,
     },
     phase,

@@ -3,6 +3,7 @@ import type driver from 'pg';
 import { internals } from './driver.js';
 import { markStatement } from './marks.js';
 import type { ServerFacts } from './server-facts.js';
+import { follow, isSubmittable } from './submittable.js';
 
 /** What we know of one client of the pool. */
 export class ClientState {
@@ -66,7 +67,13 @@ export function watchStatements(
     const original = (Object.getPrototypeOf(client) as driver.ClientBase).query as (
       ...args: unknown[]
     ) => unknown;
-    if (!state.checkedOut || isSubmittable(args[0])) return original.apply(client, args);
+    if (!state.checkedOut) return original.apply(client, args);
+    if (isSubmittable(args[0])) {
+      const running = markStatement(client, state, policy, args[0]);
+      const over = (): void => void running.succeeded();
+      follow(args[0], client, { failed: (error) => running.failed(error), over });
+      return original.apply(client, args);
+    }
     const statement = markStatement(client, state, policy, args[0]);
     const at = args.findIndex((argument) => typeof argument === 'function');
     if (at > 0) {
@@ -88,8 +95,4 @@ export function watchStatements(
     );
   };
   Object.defineProperty(client, 'query', { value: query, writable: true, configurable: true });
-}
-
-export function isSubmittable(value: unknown): boolean {
-  return typeof (value as { submit?: unknown } | null | undefined)?.submit === 'function';
 }

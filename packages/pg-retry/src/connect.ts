@@ -140,6 +140,20 @@ export class Connector {
     }, waitMs);
   }
 
+  /** A connection like the pool's own that takes none of its slots: whoever asked for it closes it. */
+  openOutside(): Promise<driver.PoolClient> {
+    return new Promise((resolve, reject) => {
+      this.dial({
+        callback: (error, client) => {
+          if (client === undefined) return reject(error);
+          this.pool._clients = this.pool._clients.filter((one) => one !== client);
+          this.pool._pulseQueue();
+          resolve(client);
+        },
+      });
+    });
+  }
+
   close(): void {
     this.deferred?.cancel();
     this.deferred = undefined;

@@ -24,6 +24,10 @@ export interface ClientInternals {
       event: 'parameterStatus',
       listener: (message?: { parameterName?: string; parameterValue?: string }) => void,
     ): void;
+    on(event: 'newListener', listener: (event: unknown, listener: () => void) => void): void;
+    rawListeners(event: 'readyForQuery'): { call(on: unknown): void }[];
+    /** Text by name, of what the session has prepared. */
+    parsedStatements?: Record<string, string>;
     stream?: Pick<Socket, 'bytesRead' | 'bytesWritten' | 'destroy'>;
   };
   /** Since pg 8.21. */

@@ -21,6 +21,7 @@ export {
 export type { CommitMarkerOption } from './commit-marker.js';
 export type { Health } from './health.js';
 export type { HostAddress, Target } from './host-list.js';
+export type { ListenGap, ListenHandler, ListenOptions, Subscription } from './listen-options.js';
 export { pgRetry, type QueryExtras, type RetryPoolConfig } from './options.js';
 export type { Transaction, TransactionContext } from './transaction.js';
 export type { IsolationLevel, TransactionBody, TransactionOptions } from './transaction-call.js';

@@ -4,6 +4,7 @@ import type driver from 'pg';
 import { isFatal, isServerError } from './classify.js';
 import type { ClientState } from './client-state.js';
 import { internals } from './driver.js';
+import { forgetPrepared, preparedName } from './prepared.js';
 import { analyse } from './statement.js';
 import { classifyStatement, textOf } from './statement-outcome.js';
 
@@ -41,6 +42,8 @@ export function markStatement(
       const queued = number !== state.settled + 1 || number > (state.brokeAt ?? number);
       state.settled = number;
       if (isReadTimeout(error)) state.poisoned = true;
+      const name = preparedName(config);
+      if (name !== undefined && forgetPrepared(client, error, name)) state.poisoned = true;
       const text = textOf(config);
       const phase: Phase = analyse(text).kind === 'commit' ? 'commit' : 'sent';
       const neverSent = queued && !pipeline && !isServerError(error);

@@ -14,6 +14,7 @@ import { classifyPg } from './classify.js';
 import { type HostAddress, hostSettings, type Target } from './host-list.js';
 import { Hosts } from './hosts.js';
 import { LIVENESS_MS } from './liveness.js';
+import { STALE_CODES } from './prepared.js';
 import { targetedClient } from './target.js';
 
 /** The environment variables that are read, first found wins: `PG_RETRY_MAX_ATTEMPTS` and so on. */
@@ -171,10 +172,12 @@ function makePolicy(options: ConnectorRetryOptions | undefined): {
     classify: classifyPg,
     // The first retry after a lost connection is paced by the reconnect, and what the server rolled
     // back to break a tie is best tried again soon; everything else is left to the backoff.
-    delayMs: ({ category }, { number }) => {
+    delayMs: ({ category, code }, { number }) => {
       if (category === 'contention') return contentionDelay(number, baseDelayMs, random);
       const lost = category === 'network' || category === 'unavailable';
-      return lost && number === 1 ? 0 : undefined;
+      if (lost && number === 1) return 0;
+      // What was prepared under a name and runs again without it has nothing to wait for.
+      return STALE_CODES.has(code) ? 0 : undefined;
     },
     ...retry,
   });

@@ -1,11 +1,13 @@
 import type { Attempt, RetryPolicy } from '@outlast/core-retry';
 import driver from 'pg';
-import { ClientState, isSubmittable, watchStatements } from './client-state.js';
+import { ClientState, watchStatements } from './client-state.js';
 import { type CommitMarkerOption, CommitMarkers, markerTable } from './commit-marker.js';
 import { CommitTracker } from './commit-tracker.js';
 import { Connector } from './connect.js';
 import { basePool, type ConnectCallback, type PendingItem, type PoolInternals } from './driver.js';
 import { checkHealth, type Health } from './health.js';
+import { Listener } from './listen.js';
+import type { ListenHandler, ListenOptions, Subscription } from './listen-options.js';
 import { Liveness } from './liveness.js';
 import { Openings } from './openings.js';
 import { poolSettings, type QueryExtras, queryExtras, type RetryPoolConfig } from './options.js';
@@ -13,6 +15,7 @@ import type { PoolCore } from './pool-core.js';
 import { QueryCall } from './query.js';
 import { analyse } from './statement.js';
 import { textOf } from './statement-outcome.js';
+import { giveUp, isSubmittable, runSubmittable, type Submittable } from './submittable.js';
 import {
   type TransactionBody,
   TransactionCall,
@@ -65,6 +68,7 @@ export class Pool extends driver.Pool {
   readonly #states = new WeakMap<driver.ClientBase, ClientState>();
   readonly #resolveWrites: boolean;
   readonly #openings = new Openings();
+  #listener: Listener | undefined;
   #serial = 0;
 
   // The driver's types call `waitingCount` a field, and want the overloads of `query` declared once:
@@ -148,6 +152,22 @@ export class Pool extends driver.Pool {
     await this.#core.markers.ensure(table, () => this.#checkOut('pg.createMarkerTable'));
   }
 
+  /**
+   * LISTEN, for as long as the pool lives: all channels share one connection of their own, which is
+   * opened again when it is lost. What is sent meanwhile is missed: `onGap` tells.
+   *
+   * @param channel taken as it is, capitals and all; at most 63 bytes
+   * @param fn called with the payload ('' if there is none) and the driver's notification
+   * @returns resolves when the server has acknowledged the LISTEN
+   * @throws OptionError naming the argument or option; the driver's error if the server cannot be reached
+   *   within the pool's patience, or says no
+   */
+  listen(channel: string, fn: ListenHandler, options: ListenOptions = {}): Promise<Subscription> {
+    if (this.ending) return this.#refuse();
+    this.#listener ??= new Listener(this.#core);
+    return this.#listener.subscribe(channel, fn, options);
+  }
+
   /** Asks the server a small question. Never rejects. */
   healthCheck(): Promise<Health> {
     return checkHealth(this.#core, this);
@@ -182,7 +202,12 @@ export class Pool extends driver.Pool {
       const error = new Error('Cannot use a pool after calling end on the pool');
       for (const item of parked) item.callback(error, undefined, () => {});
     }
-    return callback === undefined ? super.end() : (super.end(callback) as undefined);
+    const listening = this.#listener?.end();
+    if (callback === undefined) return Promise.all([super.end(), listening]).then(() => {});
+    // As the driver tells it, errors included, once the listener is gone too.
+    const tell = (...told: []): unknown =>
+      Promise.resolve(listening).then(() => process.nextTick(callback, ...told));
+    return super.end(tell as () => void) as undefined;
   }
 
   /** @internal pg-pool calls it for each event. */
@@ -279,19 +304,20 @@ export class Pool extends driver.Pool {
   }
 
   // A cursor or stream is used up by its first use: only its client is waited for.
-  #submit(config: unknown, values: unknown): Promise<unknown> {
-    const promise = this.ending ? this.#refuse() : this.#checkOut('pg.query');
-    return promise.then(
-      (client) =>
-        new Promise((resolve, reject) => {
-          const settle: Callback = (error, result) => {
-            client.release(error as Error);
-            if (error) reject(error);
-            else resolve(result);
-          };
-          (client.query as (...args: unknown[]) => unknown)(config, values, settle);
-        }),
+  #submit(submittable: Submittable, values: unknown): Promise<unknown> {
+    const client = this.ending ? this.#refuse() : this.#checkOutForUser();
+    const whole: Promise<unknown> = client.then(
+      (acquired) => {
+        // What goes wrong from here on the cursor or stream is told, so that nobody need listen here.
+        whole.catch(() => {});
+        return runSubmittable(acquired, submittable, values);
+      },
+      (error: unknown) => {
+        giveUp(submittable, error);
+        throw error;
+      },
     );
+    return whole;
   }
 
   async #checkOutForUser(): Promise<driver.PoolClient> {
@@ -338,6 +364,7 @@ export class Pool extends driver.Pool {
   #retire(): void {
     const { _idle, _remove } = this as unknown as PoolInternals;
     this.#retiredUpTo = this.#serial;
+    this.#listener?.retire();
     for (const { client } of [..._idle]) _remove.call(this as never, client);
   }
 }

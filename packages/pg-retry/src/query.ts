@@ -2,13 +2,14 @@ import type { Attempt, CallOptions, Failure, Phase } from '@outlast/core-retry';
 import type driver from 'pg';
 import { cancelStatement } from './cancel.js';
 import { DEMOTED, isFatal, isReadOnlyRefusal, isServerError } from './classify.js';
-import { isSubmittable } from './client-state.js';
 import type { Patience } from './connect.js';
 import { isReadTimeout } from './marks.js';
 import type { QueryExtras } from './options.js';
 import type { PoolCore } from './pool-core.js';
+import { forgetPrepared, healed, preparedName, stalePrepared, unnamed } from './prepared.js';
 import { looksLikeRead, NotARead, type Run, replayRead } from './reads.js';
 import { classifyStatement, textOf } from './statement-outcome.js';
+import { isSubmittable } from './submittable.js';
 
 type Callback = (error: Error | null | undefined, result: driver.QueryResult) => void;
 type DriverQuery = (config: unknown, values: unknown, callback: Callback) => void;
@@ -33,6 +34,8 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
   #guarded = false;
   #refused = false;
   #demoted: unknown;
+  // Its prepared name failed: it runs again without.
+  #nameless = false;
 
   constructor(core: PoolCore, config: unknown, values: unknown, extras: QueryExtras | undefined) {
     this.#core = core;
@@ -92,6 +95,10 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
     if (error === this.#demoted) return DEMOTED;
     const text = textOf(this.#config);
     const failure = classifyStatement(error, phase, text);
+    if (!this.#nameless && this.#lostItsName(error)) {
+      this.#nameless = true;
+      return healed(failure);
+    }
     // Until a replay has shown that it only reads its outcome stays unknown.
     if (failure.outcome === 'unknown') this.#guarded = !this.#idempotent && this.#mayBeRead(text);
     return failure;
@@ -100,6 +107,10 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
   /** An attempt took too long: wait until the server has been told to stop it. */
   stop(): Promise<void> | undefined {
     return this.#stopping;
+  }
+
+  #lostItsName(error: unknown): boolean {
+    return preparedName(this.#config) !== undefined && stalePrepared(error) !== undefined;
   }
 
   #mayBeRead(text: string): boolean {
@@ -146,7 +157,8 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
     }
     if (isServerError(error) && !isFatal(error)) {
       // An SQL error is an answer: the connection that brought it is in order.
-      client.release();
+      const name = preparedName(this.#config);
+      client.release(name !== undefined && forgetPrepared(client, error, name));
       reject(error);
       return;
     }
@@ -187,7 +199,8 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
   #copy(): unknown {
     const config = this.#config;
     const plain = typeof config === 'object' && config !== null && !isSubmittable(config);
-    return plain ? Object.create(config) : config;
+    if (!plain) return config;
+    return this.#nameless ? unnamed(config) : Object.create(config);
   }
 
   async #replay(attempt: Attempt): Promise<driver.QueryResult> {
@@ -202,7 +215,7 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
       );
     try {
       const text = textOf(this.#config);
-      const result = await replayRead(run, text, this.#config, this.#values);
+      const result = await replayRead(run, text, this.#copy(), this.#values);
       this.#release(client);
       return result;
     } catch (error) {

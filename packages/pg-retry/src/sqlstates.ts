@@ -8,7 +8,7 @@ import type { Category, Outcome } from '@outlast/core-retry';
  */
 export interface SqlState {
   readonly category: Category;
-  /** `connecting`: only while acquiring or connecting. */
+  /** `connecting`: only while acquiring or connecting, or when the connection ends with it. */
   readonly transient: boolean | 'connecting';
   readonly sent: Outcome | 'by-severity';
 }
@@ -137,8 +137,8 @@ export function sqlState(code: string, routine?: string): SqlState {
 }
 
 /**
- * The SQLSTATEs after which the same call may succeed later, in every phase (08P01 only while
- * connecting, and so not here). Whether it may be *made* again is the outcome's business.
+ * The SQLSTATEs after which the same call may succeed later, in every phase (08P01 only
+ * when it ends the connection, and so not here). Whether it may be *made* again is the outcome's business.
  */
 export const RETRYABLE_SQLSTATES: readonly string[] = [...SQLSTATES]
   .filter(([, state]) => state.transient === true)

@@ -28,6 +28,7 @@ import type { Patience } from './connect.js';
 import { isReadTimeout } from './marks.js';
 import { searchOutcome } from './outcome-search.js';
 import type { PoolCore } from './pool-core.js';
+import { healed } from './prepared.js';
 import type { TrackedTransaction, Verdict } from './resolve.js';
 import type { TrackingKind } from './server-facts.js';
 import { Transaction, type TransactionContext } from './transaction.js';
@@ -110,6 +111,8 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
   #lostAtSerial = 0;
   #demoted: unknown;
   #value: { readonly value: T } | undefined;
+  // A prepared name failed: the next run does without them.
+  #nameless = false;
   #why = 'the server does not follow transactions';
 
   constructor(
@@ -160,6 +163,10 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     const drivers = this.#transaction?.threw(error) === true;
     if (phase === 'commit') return classifyPg(error, phase);
     const failure = classifyPg(error, phase);
+    if (!this.#nameless && this.#transaction?.lostName(error) === true) {
+      this.#nameless = true;
+      return healed(failure);
+    }
     return { ...failure, transient: drivers && failure.transient, outcome: 'not-applied' };
   }
 
@@ -205,7 +212,7 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     this.#marker = undefined;
     const client = await this.#acquire(attempt);
     attempt.phase = 'sent';
-    const transaction = new Transaction(client);
+    const transaction = new Transaction(client, this.#nameless);
     this.#transaction = transaction;
     let gone = false;
     const abort = (): void => {
@@ -318,7 +325,7 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
       return drop();
     }
     const state = this.#core.stateOf(client);
-    if (!state.alive || state.poisoned) return drop();
+    if (!state.alive || state.poisoned || transaction.unfit) return drop();
     if (!(await this.#rolledBack(client))) return drop();
     if (isReadOnlyRefusal(error) && this.#options.readOnly !== true) {
       if (await this.#core.connector.isDemoted(client)) this.#demoted = error;

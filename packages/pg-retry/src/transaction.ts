@@ -2,6 +2,7 @@ import { OptionError } from '@outlast/core-retry';
 import type driver from 'pg';
 import type { QueryResult } from 'pg';
 import { classifyPg, isFatal, isServerError } from './classify.js';
+import { forgetPrepared, preparedName, stalePrepared, unnamed } from './prepared.js';
 import { textOf } from './statement-outcome.js';
 import { controlsTransaction } from './transaction-control.js';
 
@@ -28,9 +29,14 @@ export class Transaction {
   #aborting: unknown;
   #depth = 0;
   #ended = false;
+  readonly #nameless: boolean;
+  #lostName: unknown;
+  #unfit = false;
 
-  constructor(client: driver.ClientBase) {
+  /** @param nameless runs prepared statements without their names, for one of them has failed before */
+  constructor(client: driver.ClientBase, nameless = false) {
     this.#client = client;
+    this.#nameless = nameless;
     this.query = ((...args: unknown[]) => this.#query(args)) as driver.PoolClient['query'];
   }
 
@@ -42,6 +48,16 @@ export class Transaction {
   /** The first SQL error since the transaction was sound: what a COMMIT answered ROLLBACK stands for. */
   get abortedBy(): unknown {
     return this.#aborting;
+  }
+
+  /** Whether it is the failure of a prepared statement's name, which ended the transaction. */
+  lostName(error: unknown): boolean {
+    return error !== undefined && this.#lostName === error;
+  }
+
+  /** Whether its connection holds prepared statements that no longer fit. */
+  get unfit(): boolean {
+    return this.#unfit;
   }
 
   /** Whether the driver threw it in this transaction. */
@@ -56,14 +72,20 @@ export class Transaction {
   }
 
   /** Remembers what the driver threw, and whether the transaction can go on after it. */
-  note(error: unknown): void {
+  note(error: unknown, config?: unknown): void {
     this.#seen ??= new Set();
     this.#seen.add(error);
+    const name = preparedName(config);
+    const stale = name !== undefined && stalePrepared(error) !== undefined;
+    if (stale) {
+      this.#lostName ??= error;
+      this.#unfit ||= forgetPrepared(this.#client, error, name);
+    }
     const answered = isServerError(error);
     // What the driver itself refuses (a value that it cannot send) leaves the connection as it was.
     const lost = answered ? isFatal(error) : classifyPg(error, 'sent').transient;
     const code = (error as { code?: string } | null)?.code ?? '';
-    if (lost || ROLLED_BACK.has(code)) this.#poison ??= { error };
+    if (lost || stale || ROLLED_BACK.has(code)) this.#poison ??= { error };
     else if (answered) this.#aborting ??= error;
   }
 
@@ -110,10 +132,12 @@ export class Transaction {
       return undefined;
     }
     const send = this.#client.query as (...args: unknown[]) => unknown;
+    const [config] = args;
+    if (this.#nameless && preparedName(config) !== undefined) args[0] = unnamed(config as object);
     if (at >= 0) {
       const callback = args[at] as (error: unknown, result?: unknown) => void;
       args[at] = (error: unknown, result: unknown) => {
-        if (error) this.note(error);
+        if (error) this.note(error, config);
         callback(error, result);
       };
       return send.apply(this.#client, args);
@@ -121,7 +145,7 @@ export class Transaction {
     const result = send.apply(this.#client, args);
     if (!(result instanceof Promise)) return result;
     return result.catch((error: unknown) => {
-      this.note(error);
+      this.note(error, config);
       throw error;
     });
   }

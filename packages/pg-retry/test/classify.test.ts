@@ -128,14 +128,27 @@ describe('answers of the server', () => {
     });
   }
 
-  it('08P01 is transient only while connecting', () => {
+  it('08P01 is transient only where it ends the connection: PgBouncer’s word for a server that it lost', () => {
     const error = serverError('08P01', 'FATAL');
     expect(classifyPg(error, 'connect')).toMatchObject({ transient: true, outcome: 'not-applied' });
-    expect(classifyPg(error, 'sent')).toMatchObject({ transient: false, outcome: 'unknown' });
+    expect(classifyPg(error, 'sent')).toMatchObject({ transient: true, outcome: 'unknown' });
+    expect(classifyPg(serverError('08P01'), 'sent')).toMatchObject({ transient: false });
     expect(classifyPg(serverError('08P01'), 'commit')).toMatchObject({
       transient: false,
       outcome: 'unknown',
     });
+  });
+
+  it.each([
+    'server login has been failing, try again later (server_login_retry)',
+    'server login has been failing, cached error: x (server_login_retry)',
+    'query_wait_timeout',
+  ])('08P01 of PgBouncer, %s: the statement never got a server', (message) => {
+    const error = Object.assign(serverError('08P01', 'FATAL'), { message });
+    const wanted = { category: 'unavailable', transient: true, outcome: 'not-applied' };
+    expect(classifyPg(error, 'sent')).toMatchObject(wanted);
+    // a COMMIT has a server
+    expect(classifyPg(error, 'commit')).toMatchObject({ outcome: 'unknown' });
   });
 
   it(`${CACHED_PLAN} has a row of its own`, () => {
