@@ -7,6 +7,7 @@ import { type Manifest, manifestText, writeThrough } from './manifest.js';
 const OWNER = 'owner.json';
 export const MANIFEST = 'manifest.json';
 export const FILES = 'files';
+const PARTS = 'parts';
 
 // What systems answer to the renaming of a folder onto a folder, a file or a link.
 const TAKEN: readonly unknown[] = ['ENOTEMPTY', 'EEXIST', 'EPERM', 'ENOTDIR'];
@@ -19,6 +20,8 @@ const LOCK_LITTER_MS = 60_000;
 export interface Staging {
   /** Where the files go. */
   readonly files: string;
+  /** Where files are that are not complete. */
+  readonly parts: string;
   /** Leaves the files to whoever asks for this model next. Never rejects. */
   keep(): Promise<void>;
   /** Removes it. Never rejects. */
@@ -46,13 +49,16 @@ export async function openStaging(
   await rm(join(folder, OWNER), { force: true });
   await writeFile(join(folder, OWNER), ownerText(), { flag: 'wx', mode: 0o600 });
   const files = await ensureFolder(folder, FILES);
+  const parts = await ensureFolder(folder, PARTS);
   return {
     files,
+    parts,
     keep: () => rename(folder, join(cache.tmp, `${key}.kept.${token}`)).catch(() => {}),
     drop: () => discard(cache, folder),
     publish: async (manifest, target) => {
       await rm(join(folder, OWNER), { force: true });
       await rm(join(folder, MANIFEST), { force: true });
+      await rm(parts, { recursive: true, force: true });
       await removeOthers(files, '', new Set(manifest.files.map(({ path }) => path)));
       await writeThrough(join(folder, MANIFEST), manifestText(manifest));
       return moved(folder, target);
