@@ -19,6 +19,10 @@ export interface ServerProgram {
   folder: string;
   /** Whether it ends, and its folder goes, even when this process is killed with -9. Default false. */
   watched?: boolean;
+  /** Added to the environment. */
+  env?: Readonly<Record<string, string>>;
+  /** How long a start may take, ms. Default 30 000. */
+  startMs?: number;
 }
 
 /** One server process that is a child of ours: started, stopped, killed, paused, started again. */
@@ -46,7 +50,7 @@ export class ServerProcess {
     const child = this.#spawn();
     try {
       await waitFor(() => this.#child !== child || answers(), {
-        timeoutMs: START_MS,
+        timeoutMs: this.#of.startMs ?? START_MS,
         what: `${this.#of.name} to start`,
       });
     } catch (error) {
@@ -93,9 +97,13 @@ export class ServerProcess {
   }
 
   #spawn(): ChildProcess {
-    const { program, args, folder, watched } = this.#of;
+    const { program, args, folder, watched, env } = this.#of;
     const log = openSync(this.#log, 'a');
-    const child = spawn(program, args, { cwd: folder, stdio: ['ignore', log, log] });
+    const child = spawn(program, args, {
+      cwd: folder,
+      stdio: ['ignore', log, log],
+      env: { ...process.env, ...env },
+    });
     closeSync(log);
     this.#child = child;
     const pid = child.pid;
