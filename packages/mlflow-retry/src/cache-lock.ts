@@ -40,20 +40,20 @@ export interface CacheLock {
  * and renamed into place, which succeeds only if none is there or an empty one; it is taken over by
  * unlinking exactly the file that was found stale, which succeeds for one.
  *
- * @param held called between looks while another has it: true to stop waiting
- * @returns undefined if `held` said so
+ * @param found asked between looks while another has it: what it gives ends the waiting
+ * @returns the lock, or what `found` gave
  * @throws the signal's reason; the system's error
  */
-export async function takeLock(
+export async function takeLock<T>(
   locks: string,
   key: string,
   options: {
     readonly clock: Clock;
     readonly signal?: AbortSignal | undefined;
-    readonly held: () => Promise<boolean>;
+    readonly found: () => Promise<T | undefined>;
   },
-): Promise<CacheLock | undefined> {
-  const { clock, signal, held } = options;
+): Promise<{ readonly lock: CacheLock } | { readonly lock: undefined; readonly found: T }> {
+  const { clock, signal } = options;
   const token = randomUUID();
   const lock = join(locks, key);
   const prepared = join(locks, `${key}.${token}`);
@@ -62,8 +62,9 @@ export async function takeLock(
     for (;;) {
       signal?.throwIfAborted();
       await prepare(prepared, token);
-      if (await moved(prepared, lock)) return hold(lock, token, clock);
-      if (await held()) return undefined;
+      if (await moved(prepared, lock)) return { lock: hold(lock, token, clock) };
+      const found = await options.found();
+      if (found !== undefined) return { lock: undefined, found };
       if (!(await freed(lock, watch))) await sleep(clock, POLL_MS, signal);
     }
   } finally {

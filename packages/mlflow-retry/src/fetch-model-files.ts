@@ -82,20 +82,25 @@ async function fetchFile(
   }
   await rm(target, { force: true });
   const routes = new Routes(file, place, identity !== undefined && !changed);
-  const got = await download((context) => routes.next(context), target, {
-    client: place.server.client,
-    ...(size !== undefined && { expectedSize: size }),
-    sha256: true,
-    signal,
-    // Never beside the file: the model may hold a file of that name.
-    partialPath: join(staging.parts, createHash('sha256').update(path).digest('hex')),
-    ...(identity !== undefined && { identity: `${identity} ${path}` }),
-    exclusive: true,
-    html: /\.x?html?$/i.test(path),
-    operation: 'mlflow.download',
-    classify: (error, phase) => routes.classify(error) ?? place.server.classify(error, phase),
-    onProgress: (now) => progress.note(path, now),
-  });
+  const { server } = place;
+  const got = await server.inPlace(() =>
+    download((context) => routes.next(context), target, {
+      client: server.client,
+      policy: server.policy,
+      retry: { waitMs: server.waitMs },
+      ...(size !== undefined && { expectedSize: size }),
+      sha256: true,
+      signal,
+      // Never beside the file: the model may hold a file of that name.
+      partialPath: join(staging.parts, createHash('sha256').update(path).digest('hex')),
+      ...(identity !== undefined && { identity: `${identity} ${path}` }),
+      exclusive: true,
+      html: /\.x?html?$/i.test(path),
+      operation: 'mlflow.download',
+      classify: (error, phase) => routes.classify(error) ?? server.classify(error, phase),
+      onProgress: (now) => progress.note(path, now),
+    }),
+  );
   progress.note(path, got, true);
   return { path, size: got.bytes, sha256: got.sha256 as string, unvalidated: got.unvalidated };
 }

@@ -107,7 +107,8 @@ class Fetch {
     return { ...last, stale: true, cause };
   }
 
-  #find(key: string): Promise<CachedModel | undefined> {
+  async #find(key: string | undefined): Promise<CachedModel | undefined> {
+    if (key === undefined) return undefined;
     const { verify = false } = this.#options;
     return findModel(this.#cache, key, verify, this.#clock.wallNow());
   }
@@ -117,21 +118,20 @@ class Fetch {
     // Where bytes may change there is no key before they are here, and everybody gets his own.
     const key = identity && keyOf(...identity, subPath);
     const staged = key ?? keyOf('place', this.#server.address, source.source, subPath);
-    let found = key && (await this.#find(key));
-    if (found) return found;
-    const lock = await takeLock(this.#cache.locks, staged, {
+    const find = (): Promise<CachedModel | undefined> => this.#find(key);
+    const cached = await find();
+    if (cached !== undefined) return cached;
+    const { signal } = this.#options;
+    const taken = await takeLock(this.#cache.locks, staged, {
       clock: this.#clock,
-      signal: this.#options.signal,
-      held: async () => {
-        found = key && (await this.#find(key));
-        return Boolean(found);
-      },
+      signal,
+      found: find,
     });
-    if (lock === undefined) return found as CachedModel;
+    if (taken.lock === undefined) return taken.found;
+    const { lock } = taken;
     try {
       // Its last owner may have published it between our looks.
-      found = key && (await this.#find(key));
-      return found || (await this.#download(source, staged, key, lock.token));
+      return (await find()) ?? (await this.#download(source, staged, key, lock.token));
     } finally {
       await lock.release();
     }

@@ -1,25 +1,112 @@
-import type { Failure, PartialClassify } from '@outlast/core-retry';
-import type { AxiosInstance } from 'axios';
+import type { Failure, PartialClassify, RetryPolicy } from '@outlast/core-retry';
+import axios, { type AxiosInstance } from 'axios';
+import { classifyMlflow } from './classify.js';
+import { MalformedAnswerError } from './fetch-model-errors.js';
+import type { Transport } from './transport.js';
+
+type AnswerObject = Readonly<Record<string, unknown>>;
+type FetchQuery = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 /** A server as a fetch uses it. */
 export interface ModelServer {
-  /** What references are kept under: its address, without credentials. */
+  /** Without credentials. */
   readonly address: string;
-  /** GETs JSON from `/api/2.0` + path, with retries. */
-  ask(
-    path: string,
-    query: Readonly<Record<string, string | readonly string[] | undefined>>,
-  ): Promise<Readonly<Record<string, unknown>>>;
+  readonly policy: RetryPolicy;
+  readonly waitMs: number;
   /** Downloads go by it. */
   readonly client: AxiosInstance;
   /** What a refused download means. */
   readonly classify: PartialClassify;
+  /** GETs JSON from `/api/2.0` + path, with retries. */
+  ask(path: string, query: FetchQuery): Promise<AnswerObject>;
+  /** Runs one download, when there is a place for it among what is under way to this server. */
+  inPlace<T>(work: () => Promise<T>): Promise<T>;
   /** What any failure means. */
   verdict(error: unknown): Failure;
   /** The URL of a path below its address. */
   url(path: string): string;
-  /** The server at another address; without credentials, if that is another origin. */
+  /** The server at another address; nothing of the caller's credentials goes to another origin. */
   at(address: string): ModelServer;
-  /** The same server on another host, if one is named. */
+  /** The same server under another host, if one is named. */
   onHost(host: string): ModelServer;
+}
+
+/** The client's own server, for one fetch. */
+export function trackingServer(transport: Transport, signal: AbortSignal | undefined): ModelServer {
+  const { base: address, policy, axios: client, settings } = transport;
+  const bounds = signal && { signal };
+  const server: ModelServer = {
+    address,
+    policy,
+    waitMs: settings.waitMs,
+    client,
+    classify,
+    ask: (path, query) =>
+      transport.json({
+        operation: 'fetchModel',
+        path: `/api/2.0${path}`,
+        query,
+        pick: object,
+        bounds,
+      }),
+    inPlace: (work) => transport.inPlace(work, signal),
+    verdict: (error) => transport.classify(error),
+    url: (path) => address + path,
+    at: (other) => (other === address ? server : foreignServer(transport, other, signal)),
+    onHost: (host) => server.at(onHost(address, host)),
+  };
+  return server;
+}
+
+/** Another server that a model's artifacts lie on. It is told nothing of who asks. */
+function foreignServer(
+  transport: Transport,
+  address: string,
+  signal: AbortSignal | undefined,
+): ModelServer {
+  const { policy, settings } = transport;
+  const client = axios.create({ timeout: settings.timeoutMs, maxRedirects: 0 });
+  const server: ModelServer = {
+    address,
+    policy,
+    waitMs: settings.waitMs,
+    client,
+    classify,
+    ask: (path, params) =>
+      policy.execute(
+        async (attempt) => {
+          const { data } = await client.get<unknown>(`${address}/api/2.0${path}`, {
+            params,
+            paramsSerializer: { indexes: null },
+            signal: attempt.signal,
+          });
+          // A page, most likely: somebody wants a login.
+          if (typeof data !== 'object') throw new MalformedAnswerError(address, 'JSON');
+          return object(data);
+        },
+        { operation: 'mlflow.fetchModel', idempotent: true, ...(signal && { signal }) },
+      ),
+    inPlace: (work) => work(),
+    verdict: (error) => transport.classify(error),
+    url: (path) => address + path,
+    at: (other) => (other === address ? server : foreignServer(transport, other, signal)),
+    onHost: (host) => server.at(onHost(address, host)),
+  };
+  return server;
+}
+
+function onHost(address: string, host: string): string {
+  if (host === '') return address;
+  const { protocol, pathname } = new URL(address);
+  return `${protocol}//${host.toLowerCase()}${pathname.replace(/\/+$/, '')}`;
+}
+
+/** A download's refusal is read as MLflow's; anything else is for whoever made the error. */
+function classify(error: unknown, phase: Parameters<PartialClassify>[1]): Failure | undefined {
+  const response = (error as { response?: unknown } | null)?.response;
+  return response === undefined ? undefined : classifyMlflow(error, phase);
+}
+
+function object(answer: unknown): AnswerObject {
+  return typeof answer === 'object' && answer !== null ? (answer as AnswerObject) : {};
 }

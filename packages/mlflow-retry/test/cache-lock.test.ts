@@ -6,7 +6,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LEASE_MS, RENEW_MS, takeLock } from '../src/cache-lock.js';
 import { ownerText } from '../src/cache-owner.js';
 
-const never = async (): Promise<boolean> => false;
+const never = async (): Promise<undefined> => undefined;
+
+function take(clock: ManualClock, signal?: AbortSignal) {
+  return takeLock(locks, 'k', { clock, signal, found: never }).then(({ lock }) => lock);
+}
+
 let locks: string;
 
 beforeEach(async () => {
@@ -36,9 +41,9 @@ async function pass(clock: ManualClock, ms: number, done: () => boolean): Promis
 describe('the lock', () => {
   it('is held by one, and by the next when it is given back', async () => {
     const clock = new ManualClock();
-    const first = await takeLock(locks, 'k', { clock, held: never });
-    let second: Awaited<ReturnType<typeof takeLock>>;
-    const waiting = takeLock(locks, 'k', { clock, held: never }).then((lock) => {
+    const first = await take(clock);
+    let second: Awaited<ReturnType<typeof take>>;
+    const waiting = take(clock).then((lock) => {
       second = lock;
     });
     await pass(clock, 1_000, () => second !== undefined);
@@ -53,10 +58,10 @@ describe('the lock', () => {
 
   it('is renewed, so that a slow owner keeps it for as long as it lives', async () => {
     const clock = new ManualClock();
-    const first = await takeLock(locks, 'k', { clock, held: never });
+    const first = await take(clock);
     let taken = false;
     const controller = new AbortController();
-    const waiting = takeLock(locks, 'k', { clock, held: never, signal: controller.signal }).then(
+    const waiting = take(clock, controller.signal).then(
       () => {
         taken = true;
       },
@@ -74,7 +79,7 @@ describe('the lock', () => {
     const machine = (JSON.parse(ownerText()) as { machine: string }).machine;
     await lockOf(JSON.stringify({ pid: 2 ** 22 + 1, machine }));
     const clock = new ManualClock();
-    const lock = await takeLock(locks, 'k', { clock, held: never });
+    const lock = await take(clock);
     expect(clock.now()).toBe(new ManualClock().now());
     await lock?.release();
   });
@@ -91,7 +96,7 @@ describe('the lock', () => {
     await lockOf(owner);
     const clock = new ManualClock();
     let taken = false;
-    const waiting = takeLock(locks, 'k', { clock, held: never }).then((lock) => {
+    const waiting = take(clock).then((lock) => {
       taken = true;
       return lock;
     });
@@ -105,7 +110,7 @@ describe('the lock', () => {
     const file = await lockOf(JSON.stringify({ pid: 1, machine: 'elsewhere' }));
     const clock = new ManualClock();
     const controller = new AbortController();
-    const waiting = takeLock(locks, 'k', { clock, held: never, signal: controller.signal });
+    const waiting = take(clock, controller.signal);
     const ended = expect(waiting).rejects.toBe('enough');
     for (let n = 0; n < 12; n++) {
       await pass(clock, RENEW_MS, () => false);
@@ -117,9 +122,9 @@ describe('the lock', () => {
 
   it('ends the waiting when what it is for is there', async () => {
     await lockOf(JSON.stringify({ pid: 1, machine: 'elsewhere' }));
-    expect(await takeLock(locks, 'k', { clock: new ManualClock(), held: async () => true })).toBe(
-      undefined,
-    );
+    expect(
+      await takeLock(locks, 'k', { clock: new ManualClock(), found: async () => 'it' }),
+    ).toEqual({ lock: undefined, found: 'it' });
     expect(await readdir(locks)).toEqual(['k']);
   });
 
@@ -130,7 +135,7 @@ describe('the lock', () => {
     const taken: string[] = [];
     const controller = new AbortController();
     const all = Array.from({ length: 12 }, () =>
-      takeLock(locks, 'k', { clock, held: never, signal: controller.signal }).then(
+      take(clock, controller.signal).then(
         (lock) => {
           taken.push(lock?.token ?? '');
           return lock;
