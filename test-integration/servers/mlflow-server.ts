@@ -66,7 +66,7 @@ export abstract class MlflowServer implements AsyncDisposable {
   }
 
   /** The tracking URI, past every proxy; behind one with its `port`. */
-  url(port = this.port): string {
+  url(port: number = this.port): string {
     return `http://${this.host}:${port}${this.prefix}`;
   }
 

@@ -1,0 +1,4 @@
+import { Registry } from './registry.js';
+
+/** A client of an MLflow tracking server that outlasts its outages. Methods are those of Python's `MlflowClient` in camelCase. */
+export class MlflowClient extends Registry {}

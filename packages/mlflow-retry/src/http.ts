@@ -1,0 +1,1 @@
+export { classifyError as classifyHttp } from '@outlast/core-retry';
