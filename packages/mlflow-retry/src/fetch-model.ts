@@ -27,10 +27,11 @@ import { parseModelUri } from './model-uri.js';
 /**
  * Fetches what a model URI stands for, whole, into the cache, unless it is there already.
  *
+ * @param serverFor the tracking server, for a fetch that this signal calls off
  * @throws OptionError for a URI or option that is wrong; else what the server answered, or the download failed with
  */
 export async function fetchModel(
-  server: ModelServer,
+  serverFor: (signal: AbortSignal | undefined) => ModelServer,
   uri: string,
   options: FetchOptions,
   clock: Clock,
@@ -39,6 +40,7 @@ export async function fetchModel(
   checkOptions('', options, FETCH_OPTIONS);
   options.signal?.throwIfAborted();
   const cache = await openCache(options.cacheDir ?? defaultCacheDir());
+  const server = serverFor(options.signal);
   const fetch = new Fetch(server, uri, options, clock, cache);
   const young = await fetch.remembered(options.maxAgeMs ?? 0);
   if (young !== undefined) return { ...young, stale: false };

@@ -1,4 +1,5 @@
 import type { Resume } from '@outlast/http-retry';
+import { encodePath } from './address.js';
 import { MalformedAnswerError, UnlistableStoreError } from './fetch-model-errors.js';
 import type { Listable, ListedEntry } from './listing.js';
 import type { ModelServer } from './model-server.js';
@@ -73,7 +74,7 @@ function proxiedPlace(
       const { files } = await server.ask('/mlflow-artifacts/artifacts', { path: at(folder) });
       return entries(files);
     },
-    file: (path) => ({ path: `${PROXIED}/${encoded(at(path))}`, resume: 'validator' }),
+    file: (path) => ({ path: `${PROXIED}/${encodePath(at(path))}`, resume: 'validator' }),
     ...(server === tracking && downloadedBy(source)),
   };
 }
@@ -179,9 +180,4 @@ function entries(files: unknown): readonly ListedEntry[] {
 /** Without slashes at its end, and, unless told otherwise, at its start. */
 function trimmed(path: string, start = true): string {
   return (start ? path.replace(/^\/+/, '') : path).replace(/\/+$/, '');
-}
-
-/** Each name encoded once: the server decodes again and again, but a name that needs no more survives that. */
-function encoded(path: string): string {
-  return path.split('/').map(encodeURIComponent).join('/');
 }

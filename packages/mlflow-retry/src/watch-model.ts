@@ -1,4 +1,4 @@
-import { type Clock, systemClock, type Timer } from '@outlast/core-retry';
+import { type Clock, isClosedError, type Timer } from '@outlast/core-retry';
 import {
   abortSignal,
   callable,
@@ -18,8 +18,6 @@ export interface WatchOptions extends FetchOptions {
   readonly onError?: (error: unknown) => void;
   /** Whether the process may end while only the watch is left. Default false. */
   readonly unref?: boolean;
-  readonly clock?: Clock;
-  readonly random?: () => number;
 }
 
 /** Called once for each model that the URI comes to stand for, when it is complete on this disk. */
@@ -34,6 +32,12 @@ export interface ModelWatch {
   close(): void;
 }
 
+interface WatchSetup {
+  readonly options: WatchOptions;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
 const JITTER = 0.1;
 const KNOWN = {
   ...FETCH_OPTIONS,
@@ -41,8 +45,6 @@ const KNOWN = {
   intervalMs: duration({ min: 1 }),
   onError: callable,
   unref: flag,
-  clock: undefined,
-  random: callable,
 };
 
 /**
@@ -56,12 +58,12 @@ export function watchModel(
   fetch: (options: FetchOptions) => Promise<FetchedModel>,
   uri: string,
   onChange: ModelListener,
-  options: WatchOptions = {},
+  { options, clock, random }: WatchSetup,
 ): ModelWatch {
   parseModelUri(uri);
   if (typeof onChange !== 'function') throw invalidOption('onChange', onChange, 'a function');
   checkOptions('', options, KNOWN);
-  return new Watch(fetch, onChange, options);
+  return new Watch(fetch, onChange, options, { clock, random });
 }
 
 class Watch implements ModelWatch {
@@ -69,6 +71,7 @@ class Watch implements ModelWatch {
   readonly #onChange: ModelListener;
   readonly #options: WatchOptions;
   readonly #clock: Clock;
+  readonly #random: () => number;
   readonly #controller = new AbortController();
   readonly #off: (() => void) | undefined;
   #previous: FetchedModel | undefined;
@@ -78,11 +81,13 @@ class Watch implements ModelWatch {
     fetch: (options: FetchOptions) => Promise<FetchedModel>,
     onChange: ModelListener,
     options: WatchOptions,
+    { clock, random }: Pick<WatchSetup, 'clock' | 'random'>,
   ) {
     this.#fetch = fetch;
     this.#onChange = onChange;
     this.#options = options;
-    this.#clock = options.clock ?? systemClock;
+    this.#clock = clock;
+    this.#random = random;
     const { signal } = options;
     if (signal?.aborted) this.close();
     else this.#off = signal && onAbort(signal, () => this.close());
@@ -98,14 +103,7 @@ class Watch implements ModelWatch {
   async #look(): Promise<void> {
     const { signal } = this.#controller;
     if (signal.aborted) return;
-    const {
-      intervalMs = 60_000,
-      onError,
-      unref = false,
-      clock,
-      random = Math.random,
-      ...fetch
-    } = this.#options;
+    const { intervalMs = 60_000, onError, unref = false, ...fetch } = this.#options;
     try {
       const model = await this.#fetch({ ...fetch, signal });
       if (signal.aborted) return;
@@ -116,6 +114,8 @@ class Watch implements ModelWatch {
       }
     } catch (error) {
       if (signal.aborted) return;
+      // The client was closed: nothing will come any more.
+      if (isClosedError(error)) this.close();
       try {
         onError?.(error);
       } catch {
@@ -123,7 +123,7 @@ class Watch implements ModelWatch {
       }
     }
     if (signal.aborted) return;
-    const ms = intervalMs * (1 - JITTER + 2 * JITTER * random());
+    const ms = intervalMs * (1 - JITTER + 2 * JITTER * this.#random());
     this.#timer = this.#clock.setTimeout(() => void this.#look(), ms, { unref });
   }
 }
