@@ -57,7 +57,7 @@ export class Downloading {
   constructor(
     state: ClientState,
     source: DownloadSource,
-    first: DownloadRequest,
+    first: DownloadRequest | undefined,
     path: string,
     options: DownloadOptions,
     partial: Partial,

@@ -22,7 +22,7 @@ export interface Staging {
   readonly files: string;
   /** Where files are that are not complete. */
   readonly parts: string;
-  /** Leaves the files to whoever asks for this model next. Never rejects. */
+  /** Leaves the files, if there are any, to whoever asks for this model next. Never rejects. */
   keep(): Promise<void>;
   /** Removes it. Never rejects. */
   drop(): Promise<void>;
@@ -53,7 +53,11 @@ export async function openStaging(
   return {
     files,
     parts,
-    keep: () => rename(folder, join(cache.tmp, `${key}.kept.${token}`)).catch(() => {}),
+    keep: async () => {
+      const worth = [...(await namesIn(files)), ...(await namesIn(parts))];
+      if (worth.length === 0) await discard(cache, folder);
+      else await rename(folder, join(cache.tmp, `${key}.kept.${token}`)).catch(() => {});
+    },
     drop: () => discard(cache, folder),
     publish: async (manifest, target) => {
       await rm(join(folder, OWNER), { force: true });

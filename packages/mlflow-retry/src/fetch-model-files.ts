@@ -1,9 +1,14 @@
 import { createHash } from 'node:crypto';
 import { lstat, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Failure } from '@outlast/core-retry';
+import type { Failure, Phase } from '@outlast/core-retry';
 import { onAbort } from '@outlast/core-retry/connector';
-import { type DownloadRequest, download, type SourceContext } from '@outlast/http-retry';
+import {
+  type DownloadOptions,
+  type DownloadRequest,
+  download,
+  type SourceContext,
+} from '@outlast/http-retry';
 import { ensureFolder } from './cache-folders.js';
 import type { Staging } from './cache-staging.js';
 import { CorruptFileError } from './fetch-model-errors.js';
@@ -81,28 +86,35 @@ async function fetchFile(
     }
   }
   await rm(target, { force: true });
-  const routes = new Routes(file, place, identity !== undefined && !changed);
   const { server } = place;
-  const got = await server.inPlace(() =>
-    download((context) => routes.next(context), target, {
-      client: server.client,
-      policy: server.policy,
-      retry: { waitMs: server.waitMs },
-      ...(size !== undefined && { expectedSize: size }),
-      sha256: true,
-      signal,
-      // Never beside the file: the model may hold a file of that name.
-      partialPath: join(staging.parts, createHash('sha256').update(path).digest('hex')),
-      ...(identity !== undefined && { identity: `${identity} ${path}` }),
-      exclusive: true,
-      html: /\.x?html?$/i.test(path),
-      operation: 'mlflow.download',
-      classify: (error, phase) => routes.classify(error) ?? server.classify(error, phase),
-      onProgress: (now) => progress.note(path, now),
-    }),
-  );
-  progress.note(path, got, true);
-  return { path, size: got.bytes, sha256: got.sha256 as string, unvalidated: got.unvalidated };
+  const routes = new Routes(file, place, identity !== undefined && !changed);
+  const patience = { leftMs: server.waitMs };
+  const how: DownloadOptions = {
+    client: server.client,
+    policy: server.policy,
+    ...(size !== undefined && { expectedSize: size }),
+    sha256: true,
+    signal,
+    // Never beside the file: the model may hold a file of that name.
+    partialPath: join(staging.parts, createHash('sha256').update(path).digest('hex')),
+    ...(identity !== undefined && { identity: `${identity} ${path}` }),
+    exclusive: true,
+    html: /\.x?html?$/i.test(path),
+    operation: 'mlflow.download',
+    classify: (error, phase) => routes.classify(error, phase),
+    onProgress: (now) => progress.note(path, now),
+  };
+  for (;;) {
+    try {
+      const got = await server.inPlace(() => download((sofar) => routes.next(sofar), target, how));
+      progress.note(path, got, true);
+      return { path, size: got.bytes, sha256: got.sha256 as string, unvalidated: got.unvalidated };
+    } catch (error) {
+      if (!routes.unreached) throw error;
+      // What has come is still there. The wait is the whole client's, and ends with its patience.
+      await server.reached(error, patience, signal);
+    }
+  }
 }
 
 /** A file that another process, or a fetch that failed, had already: of a size that is listed. */
@@ -122,6 +134,8 @@ class Routes {
   readonly #trusted: boolean;
   #again = false;
   #refused = false;
+  /** Whether the last request ended because nobody was there. */
+  unreached = false;
 
   /** @param trusted whether bytes of an earlier process may be resumed by size */
   constructor(file: ListedFile, place: ModelPlace, trusted: boolean) {
@@ -131,6 +145,7 @@ class Routes {
   }
 
   next({ request, bytes, etag }: SourceContext): DownloadRequest {
+    this.unreached = false;
     const { path, size } = this.#file;
     const { server } = this.#place;
     const first = this.#place.file(path);
@@ -142,12 +157,25 @@ class Routes {
     return { url: server.url(route), resume: resume === 'size' && !bySize ? false : resume };
   }
 
-  /** The second route may be switched off, or not reach the store: then the first has to do, from its start. */
-  classify(error: unknown): Failure | undefined {
+  /** What a failure means here, beside what the server says. */
+  classify(error: unknown, phase: Phase): Failure | undefined {
+    const { server } = this.#place;
     const status = (error as { response?: { status?: unknown } } | null)?.response?.status;
-    if (!this.#again || typeof status !== 'number' || status === 429) return undefined;
-    this.#refused = true;
-    return { category: 'unavailable', transient: true, outcome: 'not-applied', code: `${status}` };
+    if (this.#again && typeof status === 'number' && status !== 429) {
+      // The second route may be switched off, or not reach the store: then the first has to do, from its start.
+      this.#refused = true;
+      return {
+        category: 'unavailable',
+        transient: true,
+        outcome: 'not-applied',
+        code: `${status}`,
+      };
+    }
+    if (status !== undefined || phase === 'sent') return undefined;
+    const failure = server.verdict(error, phase);
+    this.unreached = failure.transient;
+    // Waiting for a server is no attempt: it surfaces at once, and is waited out by the client's own loop.
+    return { ...failure, transient: false };
   }
 }
 

@@ -1,11 +1,15 @@
-import type { Failure, PartialClassify, RetryPolicy } from '@outlast/core-retry';
+import type { Failure, Phase, RetryPolicy } from '@outlast/core-retry';
 import axios, { type AxiosInstance } from 'axios';
-import { classifyMlflow } from './classify.js';
 import { MalformedAnswerError } from './fetch-model-errors.js';
 import type { Transport } from './transport.js';
 
 type AnswerObject = Readonly<Record<string, unknown>>;
 type FetchQuery = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+/** How long a download may still wait for its server, in milliseconds. */
+export interface Patience {
+  leftMs: number;
+}
 
 /** A server as a fetch uses it. */
 export interface ModelServer {
@@ -15,14 +19,18 @@ export interface ModelServer {
   readonly waitMs: number;
   /** Downloads go by it. */
   readonly client: AxiosInstance;
-  /** What a refused download means. */
-  readonly classify: PartialClassify;
   /** GETs JSON from `/api/2.0` + path, with retries. */
   ask(path: string, query: FetchQuery): Promise<AnswerObject>;
   /** Runs one download, when there is a place for it among what is under way to this server. */
   inPlace<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * Waits until the server is there again, for as long as patience is left.
+   *
+   * @throws the error of the last connect that failed; the signal's reason
+   */
+  reached(error: unknown, patience: Patience, signal: AbortSignal): Promise<void>;
   /** What any failure means. */
-  verdict(error: unknown): Failure;
+  verdict(error: unknown, phase?: Phase): Failure;
   /** The URL of a path below its address. */
   url(path: string): string;
   /** The server at another address; nothing of the caller's credentials goes to another origin. */
@@ -40,7 +48,6 @@ export function trackingServer(transport: Transport, signal: AbortSignal | undef
     policy,
     waitMs: settings.waitMs,
     client,
-    classify,
     ask: (path, query) =>
       transport.json({
         operation: 'fetchModel',
@@ -50,7 +57,17 @@ export function trackingServer(transport: Transport, signal: AbortSignal | undef
         bounds,
       }),
     inPlace: (work) => transport.inPlace(work, signal),
-    verdict: (error) => transport.classify(error),
+    reached: async (error, patience, until) => {
+      const { clock } = policy.settings;
+      const start = clock.now();
+      transport.reconnect.failed(error);
+      try {
+        await transport.reconnect.wait(patience.leftMs, until);
+      } finally {
+        patience.leftMs = Math.max(0, patience.leftMs - (clock.now() - start));
+      }
+    },
+    verdict: (error, phase) => transport.classify(error, phase),
     url: (path) => address + path,
     at: (other) => (other === address ? server : foreignServer(transport, other, signal)),
     onHost: (host) => server.at(onHost(address, host)),
@@ -71,7 +88,6 @@ function foreignServer(
     policy,
     waitMs: settings.waitMs,
     client,
-    classify,
     ask: (path, params) =>
       policy.execute(
         async (attempt) => {
@@ -87,7 +103,11 @@ function foreignServer(
         { operation: 'mlflow.fetchModel', idempotent: true, ...(signal && { signal }) },
       ),
     inPlace: (work) => work(),
-    verdict: (error) => transport.classify(error),
+    // Nobody watches whether that one comes back.
+    reached: async (error) => {
+      throw error;
+    },
+    verdict: (error, phase) => transport.classify(error, phase),
     url: (path) => address + path,
     at: (other) => (other === address ? server : foreignServer(transport, other, signal)),
     onHost: (host) => server.at(onHost(address, host)),
@@ -99,12 +119,6 @@ function onHost(address: string, host: string): string {
   if (host === '') return address;
   const { protocol, pathname } = new URL(address);
   return `${protocol}//${host.toLowerCase()}${pathname.replace(/\/+$/, '')}`;
-}
-
-/** A download's refusal is read as MLflow's; anything else is for whoever made the error. */
-function classify(error: unknown, phase: Parameters<PartialClassify>[1]): Failure | undefined {
-  const response = (error as { response?: unknown } | null)?.response;
-  return response === undefined ? undefined : classifyMlflow(error, phase);
 }
 
 function object(answer: unknown): AnswerObject {

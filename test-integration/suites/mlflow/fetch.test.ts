@@ -22,7 +22,7 @@ const AWKWARD = [
   'ü–漢字',
   '"quoted"',
   "it's",
-  'a:b:c',
+  'ab:c',
   '~x',
   '(1)',
 ];
