@@ -39,7 +39,7 @@ export type Answering = (
 ) => boolean | Promise<boolean>;
 
 // So that what was let through has reached the client before the wire breaks.
-const SETTLE_MS = 10;
+const SETTLE_MS = 100;
 
 /** A proxy that knows HTTP: it cuts bodies at a byte, answers in the server's stead, and notes what passed. */
 export class HttpProxy implements AsyncDisposable {
