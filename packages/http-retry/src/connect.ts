@@ -46,35 +46,34 @@ export class Origins {
   /**
    * Sends, as soon as the server can be reached; waits out an outage for as long as patience lasts.
    *
-   * @param target undefined if the way there is not known: then a failed connect is a failed attempt
+   * @param target asked once there is an outage; undefined if the way there is not known: then a failed
+   *   connect is a failed attempt
    * @param again whether it can be sent anew after a connect that failed
    */
   async send<T>(
-    target: Target | undefined,
+    target: () => Target | undefined,
     attempt: Sending,
     patience: Patience,
     again: boolean,
     send: () => Promise<T>,
   ): Promise<T> {
-    if (target === undefined) return send();
-    const key = `${target.host}:${target.port}`;
     for (;;) {
-      const reconnect = this.known.get(key);
-      if (reconnect !== undefined && reconnect.waiting > 0) {
+      const known = this.find(target);
+      if (known !== undefined && known.waiting > 0) {
         attempt.phase = 'acquire';
-        await this.wait(reconnect, patience, attempt.signal);
+        await this.wait(known, patience, attempt.signal);
       }
-      attempt.phase = 'connect';
       try {
         const value = await send();
-        this.known.get(key)?.succeeded();
+        if (this.known.size > 0) this.find(target)?.succeeded();
         return value;
       } catch (error) {
-        // Read anew: the request has moved it on.
-        const phase: Phase = (attempt as Sending).phase;
-        if (phase === 'sent') this.known.get(key)?.succeeded();
-        if (!isOutage(error, phase)) throw error;
-        const down = this.of(key, target);
+        // Moved on by the request itself.
+        const { phase } = attempt;
+        if (phase === 'sent') this.find(target)?.succeeded();
+        const to = isOutage(error, phase) ? target() : undefined;
+        if (to === undefined) throw error;
+        const down = this.of(to);
         down.failed(error);
         if (!again) throw error;
         attempt.phase = 'acquire';
@@ -88,7 +87,14 @@ export class Origins {
     for (const reconnect of this.known.values()) reconnect.close();
   }
 
-  private of(key: string, target: Target): Reconnect {
+  private find(target: () => Target | undefined): Reconnect | undefined {
+    if (this.known.size === 0) return undefined;
+    const to = target();
+    return to && this.known.get(keyOf(to));
+  }
+
+  private of(target: Target): Reconnect {
+    const key = keyOf(target);
     let reconnect = this.known.get(key);
     if (reconnect === undefined) {
       reconnect = new Reconnect({
@@ -165,6 +171,10 @@ function probe({ host, port }: Target): Promise<void> {
     );
     socket.on('error', reject);
   });
+}
+
+function keyOf({ host, port }: Target): string {
+  return `${host}:${port}`;
 }
 
 /** The server that a URL names. */

@@ -5,7 +5,7 @@ import type { AxiosInstance, AxiosResponse } from 'axios';
 import { refusal } from './answer.js';
 import { header } from './classify.js';
 import type { ClientState } from './client-state.js';
-import type { Patience } from './connect.js';
+import type { Patience, Target } from './connect.js';
 import {
   checkResume,
   type Download,
@@ -162,7 +162,7 @@ export class Downloading {
   ): Promise<AxiosResponse<Readable>> {
     const { state, options } = this;
     const { base, origins, policy } = state;
-    const target = routeOf(base.defaults, url);
+    const target = (): Target | undefined => routeOf(base.defaults, url);
     const limitMs = Math.min(firstByteTimeout(options), this.attemptTimeoutMs());
     return origins.send(target, attempt, this.patience, true, () => {
       this.requests += 1;

@@ -7,7 +7,7 @@ import {
 } from 'axios';
 import { header } from './classify.js';
 import { RedirectRefusedError } from './errors.js';
-import { type Tracked, trackingAgents, type Way } from './tracking.js';
+import { type Tracked, track, trackingAgents } from './tracking.js';
 
 /** A GET whose redirects are followed by hand. */
 export interface Hopping {
@@ -32,7 +32,8 @@ const NOTHING = { serialize: () => '' };
 export async function get(how: Hopping): Promise<AxiosResponse<Readable>> {
   const { client, absolute } = how;
   let response = await client.request<Readable>({
-    ...shared(how, client.defaults),
+    ...shared(how),
+    ...track(client.defaults, how.attempt),
     url: how.url,
     headers: { ...how.headers, ...how.own },
   });
@@ -45,7 +46,7 @@ export async function get(how: Hopping): Promise<AxiosResponse<Readable>> {
     const next = nextUrl(location, at, hops, how.maxRedirects);
     if (stranger === undefined && next.origin !== absolute.origin) stranger = strangerOf(client);
     at = next;
-    const config = shared(how, client.defaults);
+    const config = { ...shared(how), ...trackingAgents(client.defaults, how.attempt) };
     if (stranger !== undefined) {
       next.username = '';
       next.password = '';
@@ -96,7 +97,7 @@ function parse(location: string, at: URL): URL | undefined {
   }
 }
 
-function shared(how: Hopping, defaults: Way): AxiosRequestConfig {
+function shared(how: Hopping): AxiosRequestConfig {
   return {
     method: 'get',
     responseType: 'stream',
@@ -107,7 +108,6 @@ function shared(how: Hopping, defaults: Way): AxiosRequestConfig {
     timeout: 0,
     validateStatus: () => true,
     signal: how.signal,
-    ...trackingAgents(defaults, how.attempt),
   };
 }
 

@@ -63,6 +63,13 @@ function isAgent(agent: unknown): agent is AgentLike {
   return typeof it?.addRequest === 'function' && !it.options?.proxyEnv;
 }
 
+/** As {@link trackingAgents}, for a request that has not begun: its attempt's phase says whether it is seen. */
+export function track(config: Way, attempt: Tracked): Agents {
+  const agents = trackingAgents(config, attempt);
+  attempt.phase = agents === NO_AGENTS ? 'sent' : 'connect';
+  return agents;
+}
+
 function watching(agent: AgentLike, attempt: Tracked): AgentLike {
   const own = Object.create(agent) as AgentLike;
   own.addRequest = (request, ...rest) => {
