@@ -1,0 +1,198 @@
+import type { Attempt, CallOptions, Failure, Phase } from '@outlast/core-retry';
+import { retryInfo } from '@outlast/core-retry';
+import { mark } from '@outlast/core-retry/connector';
+import {
+  type AxiosAdapter,
+  type AxiosRequestConfig,
+  type AxiosResponse,
+  default as axios,
+  type InternalAxiosRequestConfig,
+} from 'axios';
+import type { ClientState } from './client-state.js';
+import type { Target } from './connect.js';
+import { factsOf, isConsumed, isIdempotent } from './request-options.js';
+import { routeOf } from './route.js';
+import { track } from './tracking.js';
+
+type Given = AxiosRequestConfig['adapter'];
+type Sent = InternalAxiosRequestConfig;
+
+const HTTP: AxiosAdapter = axios.getAdapter('http');
+const names = new Map<string, string>();
+
+/**
+ * An adapter that sends by another one until it succeeds, or may not be repeated. Interceptors and
+ * transformations have run by then, and run once.
+ */
+export function retryingAdapter(state: ClientState, given: Given): AxiosAdapter {
+  return (config) => {
+    const adapter = axios.getAdapter(given, config as never);
+    return new Request(state, adapter, config).send();
+  };
+}
+
+/** One request, over its attempts. */
+class Request {
+  private readonly state: ClientState;
+  private readonly adapter: AxiosAdapter;
+  private readonly config: Sent;
+  private readonly tracked: boolean;
+  private readonly facts: ReturnType<typeof factsOf>;
+  private readonly once: boolean;
+  private last: unknown;
+
+  constructor(state: ClientState, adapter: AxiosAdapter, config: Sent) {
+    this.state = state;
+    this.adapter = adapter;
+    this.config = config;
+    this.tracked = adapter === HTTP;
+    this.facts = factsOf(config);
+    this.once = this.facts.data === undefined && isConsumed(config.data);
+  }
+
+  send(): Promise<AxiosResponse> {
+    const { config, facts, state } = this;
+    const { policy } = state;
+    const { settings } = policy;
+    const { attemptTimeoutMs, totalTimeoutMs } = facts.call;
+    const signal = signalOf(config);
+    const bounded =
+      signal !== undefined ||
+      settings.bounded ||
+      attemptTimeoutMs !== undefined ||
+      totalTimeoutMs !== undefined;
+    const idempotent = facts.call.idempotent ?? (settings.idempotent || isIdempotent(config));
+    const call: CallOptions<AxiosResponse> = {
+      operation: nameOf(config.method),
+      ...facts.call,
+      idempotent,
+      ...(signal !== undefined && { signal }),
+      ...(this.once && { maxAttempts: 1 }),
+      ...(!this.tracked && !idempotent && { classify: this.careful(facts.call.classify) }),
+    };
+    const patience = { leftMs: facts.waitMs ?? state.waitMs };
+    const target = (): Target | undefined => this.target();
+    return policy
+      .execute((attempt) => {
+        this.discard();
+        const sending = bounded ? attempt : unsignalled(attempt);
+        return state.origins.send(target, sending, patience, !this.once, () =>
+          this.attempt(sending, attempt),
+        );
+      }, call)
+      .then(undefined, (error: unknown) => {
+        throw this.surfaced(error, signal);
+      });
+  }
+
+  private async attempt(
+    { signal }: { readonly signal?: AbortSignal | undefined },
+    attempt: Attempt,
+  ): Promise<AxiosResponse> {
+    const { config, adapter, facts, tracked } = this;
+    if (!tracked) attempt.phase = 'sent';
+    const agents = tracked ? track(config, attempt) : undefined;
+    const sent = Object.assign(
+      Object.create(Object.getPrototypeOf(config) as object | null) as Sent,
+      config,
+      agents,
+    );
+    if (signal !== undefined) sent.signal = signal;
+    if (facts.data !== undefined) sent.data = await facts.data();
+    try {
+      const response = await adapter(sent);
+      response.config = config;
+      return response;
+    } catch (error) {
+      this.last = error;
+      const failed = error as { config?: unknown; response?: { config?: unknown } } | null;
+      if (failed?.config === sent) failed.config = config;
+      if (failed?.response?.config === sent) failed.response.config = config;
+      throw error;
+    }
+  }
+
+  /** Where it goes, if it can be asked whether the server is there again. */
+  private target(): Target | undefined {
+    const { config, tracked, state } = this;
+    if (!tracked) return undefined;
+    try {
+      return routeOf(config, new URL(state.base.getUri(config)));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The answer before, which was no success, is not read. */
+  private discard(): void {
+    const { response } = (this.last ?? {}) as { response?: { data?: { destroy?: unknown } } };
+    const body = response?.data;
+    if (typeof body?.destroy === 'function') (body as { destroy(): void }).destroy();
+    this.last = undefined;
+  }
+
+  /**
+   * Where the request cannot be watched, a refused connection may be that of a redirect, after the request
+   * itself was answered.
+   */
+  private careful(own: CallOptions['classify']): (error: unknown, phase: Phase) => Failure {
+    const classify = own ?? this.state.policy.settings.classify;
+    return (error, phase) => {
+      const failure = classify(error, phase);
+      const { response, request } = (error ?? {}) as {
+        response?: unknown;
+        request?: { _redirectCount?: number };
+      };
+      const refused = failure.transient && failure.outcome === 'not-applied' && !response;
+      const direct = this.config.maxRedirects === 0 || request?._redirectCount === 0;
+      return refused && !direct ? { ...failure, outcome: 'unknown' } : failure;
+    };
+  }
+
+  /** As axios says it of a request that was cancelled, marked with what became of it. */
+  private surfaced(error: unknown, signal: AbortSignal | undefined): unknown {
+    const info = retryInfo(error);
+    if (signal?.aborted !== true || error !== signal.reason || axios.isCancel(error)) return error;
+    const cancelled = new axios.CanceledError(undefined, this.config as never);
+    return info === undefined ? cancelled : mark(cancelled, info, this.state.policy, this);
+  }
+}
+
+interface Unsignalled {
+  phase: Phase;
+  readonly signal?: undefined;
+}
+
+/** The attempt without its signal, which nobody would abort. */
+function unsignalled(attempt: Attempt): Unsignalled {
+  return {
+    get phase() {
+      return attempt.phase;
+    },
+    set phase(phase) {
+      attempt.phase = phase;
+    },
+  };
+}
+
+/** What ends the request early: its signal, its cancel token, or both. */
+function signalOf({ signal, cancelToken }: Sent): AbortSignal | undefined {
+  if (cancelToken === undefined || cancelToken === null) return signal as AbortSignal | undefined;
+  const controller = new AbortController();
+  const stop = (reason: unknown): void => controller.abort(reason);
+  const token = cancelToken as typeof cancelToken & { subscribe(listener: typeof stop): void };
+  token.subscribe(stop);
+  if (signal?.aborted) stop((signal as AbortSignal).reason);
+  else signal?.addEventListener?.('abort', () => stop((signal as AbortSignal).reason));
+  return controller.signal;
+}
+
+function nameOf(method = 'get'): string {
+  let name = names.get(method);
+  if (name === undefined) {
+    name = `http.${method.toLowerCase()}`;
+    // A method is any word that a caller makes up.
+    if (names.size < 64) names.set(method, name);
+  }
+  return name;
+}
