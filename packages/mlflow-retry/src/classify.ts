@@ -1,7 +1,7 @@
 import type { Category, Classify, Failure, Outcome, Phase } from '@outlast/core-retry';
+import { classifyHttp } from '@outlast/http-retry';
 import { type Answer, readAnswer } from './answer.js';
 import { isMlflowError } from './errors.js';
-import { classifyHttp } from './http.js';
 
 /** Category, whether the same request may succeed later, and whether it can have taken effect. */
 type Row = readonly [category: Category, transient: boolean, outcome: Outcome];

@@ -1,8 +1,8 @@
 import { fetchModel } from './fetch-model.js';
 import type { FetchedModel, FetchOptions } from './fetch-model-options.js';
+import { LoggedModels } from './logged-models.js';
 import { trackingServer } from './model-server.js';
 import { type PruneOptions, type PruneResult, prune } from './prune.js';
-import { Registry } from './registry.js';
 import {
   type ModelListener,
   type ModelWatch,
@@ -11,7 +11,7 @@ import {
 } from './watch-model.js';
 
 /** A client of an MLflow tracking server that outlasts its outages. Methods are those of Python's `MlflowClient` in camelCase. */
-export class MlflowClient extends Registry {
+export class MlflowClient extends LoggedModels {
   /**
    * Fetches what a URI stands for, whole, or says why not: `models:/name/12`, `models:/name@alias`,
    * `models:/name/Production`, `models:/name/latest`, `models:/m-<id>`, `runs:/<id>/path`,

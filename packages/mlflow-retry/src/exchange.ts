@@ -94,6 +94,8 @@ export async function exchange(client: AxiosInstance, request: Request): Promise
     watch.stop();
     off?.();
     sent?.destroy();
+    // A file that was being sent is closed.
+    if (body !== undefined && !Buffer.isBuffer(body.data)) body.data.destroy();
     if (controller.signal.aborted) throw controller.signal.reason;
     const clean = stripped(error);
     if (sent !== undefined && !sent.reusedSocket && !sent.socket?.bytesRead) fresh.add(clean);

@@ -36,6 +36,11 @@ export interface ApiCall<T> {
   readonly idempotent?: boolean;
   /** How it becomes known what became of it, if its answer was lost. */
   readonly resolve?: (attempt: Attempt) => Promise<Resolution<T>>;
+  /**
+   * Asked when the server refuses a repetition for good, although the request before may have taken effect: what
+   * the caller gets if that is why.
+   */
+  readonly settled?: (failure: Failure, attempt: Attempt) => Promise<T | undefined>;
   /** What the caller gets of the answer. */
   // biome-ignore lint/suspicious/noExplicitAny: the server's JSON
   readonly pick: (answer: any) => T;
@@ -141,14 +146,22 @@ export class Transport {
     if (body !== undefined) headers['content-type'] = 'application/json';
     const data = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const name = `mlflow.${operation}`;
-    return this.execute(call, name, async (trial) => {
-      const opened = await trial.send({
-        method,
-        url: this.url(path, query),
-        headers,
-        ...(data && { body: { data, length: data.length } }),
-      });
-      return call.pick(await readJson(name, opened, call.plain));
+    return this.execute(call, name, async (trial, attempt) => {
+      try {
+        const opened = await trial.send({
+          method,
+          url: this.url(path, query),
+          headers,
+          ...(data && { body: { data, length: data.length } }),
+        });
+        return call.pick(await readJson(name, opened, call.plain));
+      } catch (error) {
+        if (!trial.mayHaveApplied || call.settled === undefined) throw error;
+        const failure = classifyMlflow(error, attempt.phase);
+        const value = failure.transient ? undefined : await call.settled(failure, attempt);
+        if (value === undefined) throw error;
+        return value;
+      }
     });
   }
 
@@ -209,7 +222,7 @@ export class Transport {
       readonly inner?: boolean;
     },
     operation: string,
-    work: (trial: Trial) => Promise<T>,
+    work: (trial: Trial, attempt: Attempt) => Promise<T>,
   ): Promise<T> {
     const { idempotent = (call.method ?? 'GET') === 'GET', resolve, bounds } = call;
     const { attemptTimeoutMs, inner } = call;

@@ -30,25 +30,34 @@ export class Trial {
   private readonly operation: string;
   private readonly idempotent: boolean;
   private patienceMs: number;
+  /** A request that went out before has come to nobody knows what. */
+  mayHaveApplied = false;
   private attempt!: Attempt;
   private pages = 0;
   private internalErrors = 0;
 
-  constructor(transport: Transport, operation: string, idempotent: boolean) {
+  /** @param patienceMs how long it may wait while the server cannot be reached. Default: the client's `waitMs` */
+  constructor(
+    transport: Transport,
+    operation: string,
+    idempotent: boolean,
+    patienceMs: number = transport.settings.waitMs,
+  ) {
     this.transport = transport;
     this.operation = operation;
     this.idempotent = idempotent;
-    this.patienceMs = transport.settings.waitMs;
+    this.patienceMs = patienceMs;
   }
 
-  run<T>(attempt: Attempt, work: (trial: Trial) => Promise<T>): Promise<T> {
+  run<T>(attempt: Attempt, work: (trial: Trial, attempt: Attempt) => Promise<T>): Promise<T> {
     this.attempt = attempt;
-    return work(this);
+    return work(this, attempt);
   }
 
   /** What an error means to this operation. */
   classify(error: unknown, phase: Phase): Failure {
     const failure = classifyMlflow(error, phase);
+    if (failure.outcome === 'unknown') this.mayHaveApplied = true;
     if (!failure.transient) return failure;
     if (failure.code === 'HTML') this.pages += 1;
     if (isMlflowError(error) && error.status === 500) this.internalErrors += 1;
@@ -93,6 +102,7 @@ export class Trial {
     if (!isOutage(error, failure)) return false;
     transport.reconnect.failed(error);
     const sent = failure.outcome === 'unknown';
+    if (sent) this.mayHaveApplied = true;
     if (sent && !this.idempotent) return false;
     await this.wait();
     // If the first probe found it, it was there all the time: then this was an attempt.

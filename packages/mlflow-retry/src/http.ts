@@ -1,1 +1,0 @@
-export { classifyError as classifyHttp } from '@outlast/core-retry';
