@@ -226,7 +226,7 @@ describe.skipIf(lab.reason !== '')('what a server can do to fetchModel', () => {
       for (const status of [401, 403, 404, 500, 503, 302]) {
         proxy.answering = (request, response) => {
           if (!request.url?.includes(part)) return false;
-          const echoed = `${request.headers.authorization} ${CANARY}?token=${CANARY}`;
+          const echoed = `${request.headers.authorization} ?token=${CANARY}`;
           response.writeHead(status, {
             location: `https://user:${CANARY}@host/?sig=${CANARY}`,
             'x-echo': echoed,
