@@ -18,7 +18,7 @@ export interface ModelPlace extends Listable {
   again?(path: string): Route;
 }
 
-export interface Route {
+interface Route {
   readonly path: string;
   readonly resume: Resume;
 }

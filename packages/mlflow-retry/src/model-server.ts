@@ -7,7 +7,7 @@ type AnswerObject = Readonly<Record<string, unknown>>;
 type FetchQuery = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 /** How long a download may still wait for its server, in milliseconds. */
-export interface Patience {
+interface Patience {
   leftMs: number;
 }
 

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MlflowClient, type MlflowClientOptions } from '@outlast/mlflow-retry';
@@ -108,7 +108,7 @@ export function randomFile(bytes: number): Buffer {
   return randomBytes(bytes);
 }
 
-export function sha256(bytes: Uint8Array): string {
+function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
@@ -137,8 +137,4 @@ export function expectTidy(cacheDir: string): void {
 /** How many models a cache holds. */
 export function modelsIn(cacheDir: string): number {
   return readdirSync(join(cacheDir, 'models')).length;
-}
-
-export function sizeOf(file: string): number {
-  return statSync(file).size;
 }
