@@ -98,7 +98,9 @@ class Fetch {
   }
 
   /** The last model, where that is allowed and the failure says nothing against it. */
-  async staleOr(cause: unknown): Promise<FetchedModel> {
+  async staleOr(error: unknown): Promise<FetchedModel> {
+    const named = isFull(error) && !isDiskFullError(error);
+    const cause = named ? new DiskFullError(this.#cache.root, error) : error;
     const { staleIfError = false, signal } = this.#options;
     if (signal?.aborted) throw cause;
     const { category } = this.#server.verdict(cause);
@@ -153,10 +155,8 @@ class Fetch {
       const final = key ?? keyOf('bytes', source.source, source.subPath, manifest.version);
       return await publishModel(this.#cache, final, staging, manifest);
     } catch (error) {
-      const { code } = (error ?? {}) as { code?: unknown };
-      const full = code === 'ENOSPC' || code === 'EDQUOT';
-      await (full ? staging?.drop() : staging?.keep());
-      throw full && !isDiskFullError(error) ? new DiskFullError(this.#cache.root, error) : error;
+      await (isFull(error) ? staging?.drop() : staging?.keep());
+      throw error;
     }
   }
 
@@ -198,6 +198,11 @@ const EXCUSED: ReadonlySet<Category> = new Set<Category>([
   'resource-exhausted',
   'unknown',
 ]);
+
+function isFull(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
 
 function shown({ path, manifest }: CachedModel): Remembered {
   const { name, version, source } = manifest;
