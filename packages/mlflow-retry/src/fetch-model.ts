@@ -1,4 +1,4 @@
-import type { Category, Clock } from '@outlast/core-retry';
+import { type Clock, type Failure, isOutlastError } from '@outlast/core-retry';
 import { checkOptions } from '@outlast/core-retry/connector';
 import { DiskFullError, isDiskFullError } from '@outlast/http-retry';
 import {
@@ -13,6 +13,7 @@ import {
 import { type CacheFolders, defaultCacheDir, foldOf, openCache } from './cache-folders.js';
 import { takeLock } from './cache-lock.js';
 import { openStaging, type Staging, sweep } from './cache-staging.js';
+import { isMlflowError } from './errors.js';
 import { EmptyModelError } from './fetch-model-errors.js';
 import { fetchFiles } from './fetch-model-files.js';
 import { FETCH_OPTIONS, type FetchedModel, type FetchOptions } from './fetch-model-options.js';
@@ -103,9 +104,9 @@ class Fetch {
     const cause = named ? new DiskFullError(this.#cache.root, error) : error;
     const { staleIfError = false, signal } = this.#options;
     if (signal?.aborted) throw cause;
-    const { category } = this.#server.verdict(cause);
-    if (category === 'not-found') await forgetReference(this.#cache, this.#uriKey);
-    if (!staleIfError || !EXCUSED.has(category)) throw cause;
+    const failure = this.#server.verdict(cause);
+    if (failure.category === 'not-found') await forgetReference(this.#cache, this.#uriKey);
+    if (!staleIfError || !isExcuse(cause, failure)) throw cause;
     const last = await this.remembered(Infinity);
     if (last === undefined) throw cause;
     return { ...last, stale: true, cause };
@@ -188,16 +189,23 @@ class Fetch {
   }
 }
 
-/** Failures that say nothing about whether the model is still the right one. */
-const EXCUSED: ReadonlySet<Category> = new Set<Category>([
-  'network',
-  'timeout',
-  'unavailable',
-  'throttled',
-  'contention',
-  'resource-exhausted',
-  'unknown',
+// Of our own errors, those that say nothing about whether the model is still the right one.
+const EXCUSES: ReadonlySet<string> = new Set([
+  'ENOSPC',
+  'ECONNRESET',
+  'ETIMEDOUT',
+  'OUTLAST_ATTEMPT_TIMEOUT',
+  'OUTLAST_BULKHEAD_FULL',
+  'OUTLAST_CIRCUIT_OPEN',
+  'OUTLAST_DEADLINE_EXCEEDED',
+  'OUTLAST_INCOMPLETE_BODY',
 ]);
+
+/** Whether a failure passes, rather than speaks against the model or against who asks. */
+function isExcuse(error: unknown, { transient, category }: Failure): boolean {
+  if (isOutlastError(error) && !isMlflowError(error)) return EXCUSES.has(error.code);
+  return transient && category !== 'auth';
+}
 
 function isFull(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
