@@ -1,3 +1,5 @@
+export { HttpServerProcess, startHttp } from './http.js';
+export { type Arrived, HttpScript, type HttpScriptOptions } from './http-script.js';
 export { type Identity, serverIdentity, temporaryFolder } from './identity.js';
 export { type KafkaOptions, NativeKafka, startKafka } from './kafka.js';
 export { KafkaBroker } from './kafka-broker.js';
@@ -5,11 +7,15 @@ export { KafkaCluster, type TopicOptions } from './kafka-cluster.js';
 export { findKafka, type KafkaInstallation } from './kafka-jars.js';
 export type { LoggedMessage } from './kafka-log.js';
 export type { KafkaSettings, ProxiedPort } from './kafka-settings.js';
+<<<<<<< HEAD
 export { type MlflowOptions, NativeMlflow, startMlflow } from './mlflow.js';
 export { type SeededModel, type SeedModel, seedModel } from './mlflow-seed.js';
 export { type MlflowAdmin, type MlflowQuestion, MlflowServer } from './mlflow-server.js';
 export type { MlflowMode } from './mlflow-settings.js';
 export { findMlflow, type MlflowInstallation } from './mlflow-venv.js';
+=======
+export { type Nginx, startNginx, takeNginx } from './nginx.js';
+>>>>>>> http
 export { freePort, isFree } from './ports.js';
 export { NativePostgres, type PostgresOptions, startPostgres } from './postgres.js';
 export { findPostgres, type PostgresInstallation } from './postgres-binaries.js';

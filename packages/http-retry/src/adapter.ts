@@ -154,6 +154,7 @@ class Request {
     const info = retryInfo(error);
     if (signal?.aborted !== true || error !== signal.reason || axios.isCancel(error)) return error;
     const cancelled = new axios.CanceledError(undefined, this.config as never);
+    Object.defineProperty(cancelled, 'cause', { value: error, configurable: true, writable: true });
     return info === undefined ? cancelled : mark(cancelled, info, this.state.policy, this);
   }
 }

@@ -38,6 +38,7 @@ const OUTAGES: ReadonlySet<string> = new Set([
 export class Origins {
   private readonly policy: RetryPolicy;
   private readonly known = new Map<string, Reconnect>();
+  private closed = false;
 
   constructor(policy: RetryPolicy) {
     this.policy = policy;
@@ -84,6 +85,7 @@ export class Origins {
 
   /** Rejects who waits, and who will. */
   close(): void {
+    this.closed = true;
     for (const reconnect of this.known.values()) reconnect.close();
   }
 
@@ -105,6 +107,7 @@ export class Origins {
       });
       this.forgetSome();
       this.known.set(key, reconnect);
+      if (this.closed) reconnect.close();
     }
     return reconnect;
   }

@@ -53,6 +53,8 @@ export interface Retrying {
   ): Promise<Download>;
   /** Asks the `baseURL`, or another URL, and never rejects. */
   healthCheck(url?: string, config?: RetryRequestConfig): Promise<Health>;
+  /** Ends what waits or sleeps, and refuses what comes later. Connections belong to the agents. */
+  close(): void;
 }
 
 type Method = (...args: unknown[]) => unknown;
@@ -163,6 +165,10 @@ export function derive<T extends AxiosInstance>(
     download(source, path, { ...given, client });
   own['healthCheck'] = (url?: string, config?: RetryRequestConfig) =>
     checkHealth(state(), url, config);
+  own['close'] = (): void => {
+    state().policy.close();
+    state().origins.close();
+  };
   if ('default' in base) own['default'] = client;
   rememberClient(client, state);
   return client;

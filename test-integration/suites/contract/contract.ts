@@ -44,8 +44,12 @@ export interface Contract {
   makeClient(port: number, retry?: ConnectorRetryOptions): ContractClient;
   /** What `read` and `write` look like on the wire. */
   readonly wire: { readonly read: Pattern; readonly write: Pattern };
+  /** Whether client and service talk before the first operation is sent, as HTTP does not. Default true. */
+  readonly handshake?: boolean;
   /** Whether the service can tell what became of a write whose answer was lost, so that nothing surfaces. Default false. */
   readonly resolves?: boolean;
+  /** How many reads are made before and after a service goes away under load. Default 200; fewer of a slow one. */
+  readonly load?: number;
   /** The codes with which the driver says that nobody listens. */
   readonly refusedCode: string;
   /**

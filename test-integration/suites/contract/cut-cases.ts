@@ -6,7 +6,7 @@ import type { ContractFixture } from './fixture.js';
 
 /** The wire is cut around one operation. */
 export function cutCases(fixture: ContractFixture): void {
-  it.each(['cut-before', 'cut-after'] as const)(
+  it.skipIf(fixture.contract.handshake === false).each(['cut-before', 'cut-after'] as const)(
     'retries a write that was never sent, for its connection died while it was made (%s), and applies it once',
     async (fault) => {
       const { proxy } = fixture;
