@@ -7,15 +7,12 @@ export { KafkaCluster, type TopicOptions } from './kafka-cluster.js';
 export { findKafka, type KafkaInstallation } from './kafka-jars.js';
 export type { LoggedMessage } from './kafka-log.js';
 export type { KafkaSettings, ProxiedPort } from './kafka-settings.js';
-<<<<<<< HEAD
 export { type MlflowOptions, NativeMlflow, startMlflow } from './mlflow.js';
 export { type SeededModel, type SeedModel, seedModel } from './mlflow-seed.js';
 export { type MlflowAdmin, type MlflowQuestion, MlflowServer } from './mlflow-server.js';
 export type { MlflowMode } from './mlflow-settings.js';
 export { findMlflow, type MlflowInstallation } from './mlflow-venv.js';
-=======
 export { type Nginx, startNginx, takeNginx } from './nginx.js';
->>>>>>> http
 export { freePort, isFree } from './ports.js';
 export { NativePostgres, type PostgresOptions, startPostgres } from './postgres.js';
 export { findPostgres, type PostgresInstallation } from './postgres-binaries.js';
