@@ -81,7 +81,8 @@ export interface ClientSettings {
 
 /** The checks of {@link MlflowClientOptions}. */
 export const CLIENT_OPTIONS: Known<MlflowClientOptions> = {
-  trackingUri: nonEmptyText,
+  // Read, and refused with more words, by readAddress.
+  trackingUri: undefined,
   username: nonEmptyText,
   password: secret,
   token: secret,

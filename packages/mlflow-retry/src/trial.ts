@@ -100,13 +100,23 @@ export class Trial {
     const { transport, attempt } = this;
     const failure = classifyMlflow(error, attempt.phase);
     if (!isOutage(error, failure)) return false;
-    transport.reconnect.failed(error);
     const sent = failure.outcome === 'unknown';
+    // Whoever gives up waiting marks what the reconnect was told as never sent.
+    transport.reconnect.failed(sent ? twin(error as object) : error);
     if (sent) this.mayHaveApplied = true;
     if (sent && !this.idempotent) return false;
-    await this.wait();
+    if (!sent) {
+      await this.wait();
+      return true;
+    }
+    try {
+      await this.wait();
+    } catch {
+      // What it has come to is said by the request itself, not by those that looked for the server.
+      return false;
+    }
     // If the first probe found it, it was there all the time: then this was an attempt.
-    return !sent || transport.failedProbes > probes;
+    return transport.failedProbes > probes;
   }
 
   private async exchange(shipment: Shipment): Promise<Opened> {
@@ -154,4 +164,8 @@ function isOutage(error: unknown, failure: Failure): boolean {
   }
   if (category !== 'network' && category !== 'timeout') return false;
   return outcome === 'not-applied' || (category === 'network' && wasFresh(error));
+}
+
+function twin(error: object): object {
+  return Object.create(Object.getPrototypeOf(error), Object.getOwnPropertyDescriptors(error));
 }
