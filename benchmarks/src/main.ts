@@ -1,6 +1,7 @@
 import { benchCore } from './core.js';
 import { save } from './harness.js';
 import { benchKafka } from './kafka.js';
+import { benchMlflow } from './mlflow.js';
 import { benchPostgres } from './postgres.js';
 import { benchRedis } from './redis.js';
 
@@ -9,6 +10,7 @@ const BENCHMARKS = {
   postgres: benchPostgres,
   redis: benchRedis,
   kafka: benchKafka,
+  mlflow: benchMlflow,
 } as const;
 
 const asked = process.argv.slice(2);
