@@ -80,7 +80,7 @@ export interface ClientSettings {
 }
 
 /** The checks of {@link MlflowClientOptions}. */
-export const CLIENT_OPTIONS: Known<MlflowClientOptions> = {
+const CLIENT_OPTIONS: Known<MlflowClientOptions> = {
   // Read, and refused with more words, by readAddress.
   trackingUri: undefined,
   username: nonEmptyText,
