@@ -29,9 +29,7 @@ export abstract class MlflowServer implements AsyncDisposable {
   /** Only of a server that asks for credentials. */
   readonly admin: MlflowAdmin | undefined;
 
-  constructor(
-    of: Pick<MlflowServer, 'host' | 'port' | 'prefix' | 'version' | 'source' | 'admin'>,
-  ) {
+  constructor(of: Pick<MlflowServer, 'host' | 'port' | 'prefix' | 'version' | 'source' | 'admin'>) {
     this.host = of.host;
     this.port = of.port;
     this.prefix = of.prefix;

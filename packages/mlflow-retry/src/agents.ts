@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { OptionError } from '@outlast/core-retry';
 
 /** Dialling is bounded everywhere; Node's own sockets would wait for the system, two minutes. */
-export const CONNECT_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
 
 /** uvicorn closes what has been idle for 5 s: what we keep for less is not about to be closed when it is used. */
 const IDLE_MS = 4000;

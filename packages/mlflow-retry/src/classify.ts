@@ -16,7 +16,7 @@ const ILL: Row = ['unavailable', true, 'unknown'];
  * What MLflow's `error_code` means; it beats the status. Sources: `mlflow/exceptions.py` and the comments of
  * `databricks.proto` on which may be repeated ("not always safe to retry non-idempotent", "safely retry").
  */
-const ERROR_CODES: Readonly<Record<string, Row>> = {
+export const ERROR_CODES: Readonly<Record<string, Row>> = {
   TEMPORARILY_UNAVAILABLE: ILL,
   WORKSPACE_TEMPORARILY_UNAVAILABLE: ILL,
   INTERNAL_ERROR: ILL,
@@ -58,7 +58,7 @@ interface TextRow {
  * Texts of mlflow 3.17.2, measured. MLflow maps every error of its database in one place (`store/db/utils.py`):
  * OperationalError to 503, any other of SQLAlchemy to 400 BAD_REQUEST, whatever else to 500.
  */
-const TEXTS: readonly TextRow[] = [
+export const TEXTS: readonly TextRow[] = [
   // An alias that a model does not have: 400, not 404.
   {
     text: /^Registered model alias .* not found/,
@@ -131,6 +131,8 @@ function byAnswer(answer: Answer, error: unknown, phase: Phase): Failure {
       ...(row[1] && retryAfterMs !== undefined && { retryAfterMs }),
     };
   }
+  // Sent elsewhere, and nobody went: it was not done here.
+  if (status >= 300 && status < 400) return { ...failure(INVALID, phase), code: `${status}` };
   // A page that Flask makes of a path it does not know: nothing is gone, there is no such route.
   if (html && (status === 404 || status === 405))
     return { ...failure(INVALID, phase), code: `${status}` };

@@ -50,10 +50,14 @@ export async function exchange(client: AxiosInstance, request: Request): Promise
   const { method, url, headers, body, signal, onSent } = request;
   if (signal?.aborted) throw signal.reason;
   const controller = new AbortController();
-  const abort = (reason: unknown): void => controller.abort(reason);
-  const off = signal && onAbort(signal, abort);
+  let abort = (reason: unknown): void => controller.abort(reason);
+  const off = signal && onAbort(signal, (reason) => abort(reason));
   let sent: ClientRequest | undefined;
-  const watch = new Watch(request, () => sent?.socket ?? undefined, abort);
+  const watch = new Watch(
+    request,
+    () => sent?.socket ?? undefined,
+    (reason) => abort(reason),
+  );
   try {
     const response = await client.request<Readable>({
       method,
@@ -82,9 +86,8 @@ export async function exchange(client: AxiosInstance, request: Request): Promise
       watch.stop();
       off?.();
     });
-    controller.signal.addEventListener('abort', () =>
-      data.destroy(asError(controller.signal.reason)),
-    );
+    // axios would end the body with an error of its own.
+    abort = (reason) => data.destroy(asError(reason));
     return {
       status: response.status,
       headers: response.headers as IncomingHttpHeaders,

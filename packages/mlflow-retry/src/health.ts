@@ -56,7 +56,7 @@ export async function checkHealth(transport: Transport): Promise<Health> {
     await own.execute(async (attempt) => {
       attempts = attempt.number;
       const ask = async (path: string): Promise<void> => {
-        const trial = new Trial(transport, 'mlflow.healthCheck', true, 0);
+        const trial = new Trial(transport, 'mlflow.healthCheck', true, true);
         const url = transport.url(path, path === '/health' ? {} : { max_results: 1 });
         const send = (): Promise<unknown> =>
           trial

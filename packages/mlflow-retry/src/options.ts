@@ -80,8 +80,9 @@ export interface ClientSettings {
 }
 
 /** The checks of {@link MlflowClientOptions}. */
-export const CLIENT_OPTIONS: Known<MlflowClientOptions> = {
-  trackingUri: nonEmptyText,
+const CLIENT_OPTIONS: Known<MlflowClientOptions> = {
+  // Read, and refused with more words, by readAddress.
+  trackingUri: undefined,
   username: nonEmptyText,
   password: secret,
   token: secret,

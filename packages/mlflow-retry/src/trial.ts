@@ -29,6 +29,7 @@ export class Trial {
   private readonly transport: Transport;
   private readonly operation: string;
   private readonly idempotent: boolean;
+  private readonly impatient: boolean;
   private patienceMs: number;
   /** A request that went out before has come to nobody knows what. */
   mayHaveApplied = false;
@@ -36,17 +37,13 @@ export class Trial {
   private pages = 0;
   private internalErrors = 0;
 
-  /** @param patienceMs how long it may wait while the server cannot be reached. Default: the client's `waitMs` */
-  constructor(
-    transport: Transport,
-    operation: string,
-    idempotent: boolean,
-    patienceMs: number = transport.settings.waitMs,
-  ) {
+  /** @param impatient whether it fails at once where others would wait for the server */
+  constructor(transport: Transport, operation: string, idempotent: boolean, impatient = false) {
     this.transport = transport;
     this.operation = operation;
     this.idempotent = idempotent;
-    this.patienceMs = patienceMs;
+    this.impatient = impatient;
+    this.patienceMs = transport.settings.waitMs;
   }
 
   run<T>(attempt: Attempt, work: (trial: Trial, attempt: Attempt) => Promise<T>): Promise<T> {
@@ -76,7 +73,7 @@ export class Trial {
     for (;;) {
       attempt.phase = 'acquire';
       // Nobody dials for himself while the loop does.
-      if (reconnect.waiting > 0) await this.wait();
+      if (reconnect.waiting > 0 && !this.impatient) await this.wait();
       await gate.enter(attempt.signal);
       const probes = transport.failedProbes;
       let left = false;
@@ -100,13 +97,23 @@ export class Trial {
     const { transport, attempt } = this;
     const failure = classifyMlflow(error, attempt.phase);
     if (!isOutage(error, failure)) return false;
-    transport.reconnect.failed(error);
     const sent = failure.outcome === 'unknown';
+    // Whoever gives up waiting marks what the reconnect was told as never sent.
+    transport.reconnect.failed(sent ? twin(error as object) : error);
     if (sent) this.mayHaveApplied = true;
-    if (sent && !this.idempotent) return false;
-    await this.wait();
+    if (this.impatient || (sent && !this.idempotent)) return false;
+    if (!sent) {
+      await this.wait();
+      return true;
+    }
+    try {
+      await this.wait();
+    } catch {
+      // What it has come to is said by the request itself, not by those that looked for the server.
+      return false;
+    }
     // If the first probe found it, it was there all the time: then this was an attempt.
-    return !sent || transport.failedProbes > probes;
+    return transport.failedProbes > probes;
   }
 
   private async exchange(shipment: Shipment): Promise<Opened> {
@@ -154,4 +161,8 @@ function isOutage(error: unknown, failure: Failure): boolean {
   }
   if (category !== 'network' && category !== 'timeout') return false;
   return outcome === 'not-applied' || (category === 'network' && wasFresh(error));
+}
+
+function twin(error: object): object {
+  return Object.create(Object.getPrototypeOf(error), Object.getOwnPropertyDescriptors(error));
 }

@@ -67,7 +67,7 @@ export interface RunInfo {
 
 export interface Metric {
   readonly key: string;
-  /** NaN and the infinities are numbers here, although JSON has none. */
+  /** NaN is a number here, although JSON has none. For an infinity the server keeps the largest number there is. */
   readonly value: number;
   readonly timestamp: number;
   readonly step: number;

@@ -61,14 +61,14 @@ const LOSSES: [FaultKind, Cut][] = [
   ['cut-before', 'reset'],
 ];
 
-describe.skipIf(lab.reason !== '')(`a create whose answer is lost ${lab.reason}`, () => {
+describe.skipIf(lab.reason !== '')(`an answer that is lost ${lab.reason}`, () => {
   lab.use();
 
   const cases = Object.entries(CREATES).flatMap(([name, create]) =>
     LOSSES.map(([fault, how]) => [name, fault, how, create] as const),
   );
 
-  it.each(cases)('%s (%s, %s) leaves one on the server', async (_, fault, how, create) => {
+  it.each(cases)('of %s (%s, %s) leaves one on the server', async (_, fault, how, create) => {
     const client = lab.client();
     const unknown: unknown[] = [];
     client.policy.on('outcomeUnknown', (event) => unknown.push(event));
@@ -80,7 +80,7 @@ describe.skipIf(lab.reason !== '')(`a create whose answer is lost ${lab.reason}`
     expect(unknown).toEqual([]);
   });
 
-  it('is found by the second look, if it arrives late', async () => {
+  it('of a create that arrives late is found by the second look', async () => {
     const client = lab.client();
     const name = lab.name('late');
     const { wire, make, count } = CREATES['createRun'] as Create;
@@ -89,7 +89,7 @@ describe.skipIf(lab.reason !== '')(`a create whose answer is lost ${lab.reason}`
     expect(await count(name)).toBe(1);
   });
 
-  it('surfaces as outcome unknown if nobody can be asked, and is not repeated', async () => {
+  it('of a create surfaces as outcome unknown if nobody can be asked, and is not repeated', async () => {
     const client = lab.client({ retry: { waitMs: 200 } });
     const name = lab.name('unknown');
     await client.serverInfo();
@@ -106,7 +106,7 @@ describe.skipIf(lab.reason !== '')(`a create whose answer is lost ${lab.reason}`
     expect(await count(name)).toBe(1);
   });
 
-  it('is no other’s: a name that was taken before is an error, after one request', async () => {
+  it('of a create is no other’s: a name that was taken before is an error, after one request', async () => {
     const client = lab.client();
     const name = lab.name('taken');
     await client.createRegisteredModel(name);
@@ -118,12 +118,8 @@ describe.skipIf(lab.reason !== '')(`a create whose answer is lost ${lab.reason}`
     const second = await failureOf(client.createRegisteredModel(name));
     expect(isMlflowError(second) && second.errorCode).toBe('RESOURCE_ALREADY_EXISTS');
   });
-});
 
-describe.skipIf(lab.reason !== '')(`a change whose answer is lost ${lab.reason}`, () => {
-  lab.use();
-
-  it('of metrics and params is there once', async () => {
+  it('of metrics and params leaves them there once', async () => {
     const client = lab.client();
     const { run_id } = (await client.createRun('0')).info;
     lab.proxy.arm({ when: { bytes: post('runs/log-metric') }, fault: 'cut-after' });
@@ -144,7 +140,7 @@ describe.skipIf(lab.reason !== '')(`a change whose answer is lost ${lab.reason}`
     expect(data.tags).toContainEqual({ key: 'team', value: 'vision' });
   });
 
-  it('of a name, an alias, a tag, a stage, and of what is deleted, is as it was meant', async () => {
+  it('of a name, an alias, a tag, a stage, a deletion leaves it as it was meant', async () => {
     const client = lab.client();
     const [before, after] = [lab.name('before'), lab.name('after')];
     await client.createRegisteredModel(before);
