@@ -4,8 +4,7 @@ import retrying, * as ours from '../src/index.js';
 
 it('exports everything that axios does, default export included', () => {
   for (const key of Object.keys(driver)) expect(Object.keys(ours)).toContain(key);
-  const { AxiosError, AxiosHeaders, CanceledError, isAxiosError, mergeConfig } =
-    driver;
+  const { AxiosError, AxiosHeaders, CanceledError, isAxiosError, mergeConfig } = driver;
   expect(ours).toMatchObject({
     AxiosError,
     AxiosHeaders,
