@@ -255,6 +255,16 @@ describe('metrics', () => {
   });
 });
 
+describe('the caller’s own classifier', () => {
+  it('has its say', async () => {
+    const server = await serve((_, response) => response.writeHead(418).end());
+    const classify = () =>
+      ({ category: 'unavailable', transient: true, outcome: 'unknown' }) as const;
+    await failed(connect(server, { retry: { maxAttempts: 3, classify } }).getRun('r'));
+    expect(server.asked.length).toBe(3);
+  });
+});
+
 describe('pages', () => {
   it('end with one that has a token and nothing else', async () => {
     const server = await serve(({ body }, response) => {
