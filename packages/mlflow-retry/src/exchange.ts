@@ -106,13 +106,14 @@ export async function exchange(client: AxiosInstance, request: Request): Promise
   }
 }
 
-/** Looks from time to time whether anything has moved. */
+/** Looks from time to time whether anything has moved; silence is found a quarter of its length late at most. */
 class Watch {
   private readonly request: Request;
   private readonly socket: () => Socket | undefined;
   private readonly abort: (reason: unknown) => void;
-  private timer;
-  private moved = -1;
+  private timer: ReturnType<Clock['setTimeout']> | undefined;
+  private bytes = 0;
+  private movedAt: number;
   private stream: Readable | undefined;
 
   constructor(
@@ -123,38 +124,45 @@ class Watch {
     this.request = request;
     this.socket = socket;
     this.abort = abort;
-    this.timer = this.arm();
+    this.movedAt = request.clock.now();
+    this.arm();
   }
 
   /** The answer has begun. */
   body(stream: Readable): void {
     this.stream = stream;
+    this.movedAt = this.request.clock.now();
     this.stop();
-    this.timer = this.arm();
+    this.arm();
   }
 
   stop(): void {
     this.timer?.cancel();
   }
 
-  private arm(): ReturnType<Clock['setTimeout']> | undefined {
-    const { silenceMs, firstByteMs = silenceMs, clock } = this.request;
-    const ms = this.stream === undefined ? firstByteMs : silenceMs;
-    if (ms === Infinity) return undefined;
-    return clock.setTimeout(() => this.look(ms), ms, { unref: true });
+  private get limitMs(): number {
+    const { silenceMs, firstByteMs = silenceMs } = this.request;
+    return this.stream === undefined ? firstByteMs : silenceMs;
   }
 
-  private look(ms: number): void {
+  private arm(): void {
+    const { limitMs } = this;
+    if (limitMs === Infinity) return;
+    const { clock } = this.request;
+    this.timer = clock.setTimeout(() => this.look(), limitMs / 4, { unref: true });
+  }
+
+  private look(): void {
     const socket = this.socket();
-    const moved = (socket?.bytesRead ?? 0) + (socket?.bytesWritten ?? 0);
+    const bytes = (socket?.bytesRead ?? 0) + (socket?.bytesWritten ?? 0);
+    const now = this.request.clock.now();
     // Whoever does not read what is there has no right to complain of silence.
     const unread = (this.stream?.readableLength ?? 0) > 0;
-    if (moved === this.moved && !unread) {
-      this.abort(new SilenceError(this.request.operation, ms));
-      return;
-    }
-    this.moved = moved;
-    this.timer = this.arm();
+    if (bytes !== this.bytes || unread) this.movedAt = now;
+    this.bytes = bytes;
+    if (now - this.movedAt >= this.limitMs) {
+      this.abort(new SilenceError(this.request.operation, this.limitMs));
+    } else this.arm();
   }
 }
 

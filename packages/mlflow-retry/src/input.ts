@@ -37,6 +37,12 @@ export function optionsOf<T extends CallBounds>(
   return options;
 }
 
+/** Ids of experiments. @throws OptionError */
+export function idList(operation: string, ids: unknown): readonly string[] {
+  if (Array.isArray(ids) && ids.every((id) => typeof id === 'string' && id !== '')) return ids;
+  throw invalidOption(`${operation}(experimentIds)`, ids, "an array of ids such as ['0']");
+}
+
 /** A version, which the server wants as a text of digits. @throws OptionError */
 export function versionText(operation: string, version: unknown): string {
   const text = typeof version === 'number' ? `${version}` : version;

@@ -1,7 +1,7 @@
 import { encodePath } from './address.js';
 import { Artifacts } from './artifacts.js';
 import { SEARCH, type SearchOptions } from './experiments.js';
-import { keyValues, optionsOf, pageSize, required, type Values } from './input.js';
+import { idList, keyValues, optionsOf, pageSize, required, type Values } from './input.js';
 import type { CallBounds } from './options.js';
 import { everything, type PagedList, pageOf } from './paging.js';
 import { create, operationTag, withTag } from './resolve.js';
@@ -128,7 +128,7 @@ export abstract class LoggedModels extends Artifacts {
       path: 'logged-models/search',
       idempotent: true,
       body: {
-        experiment_ids: experimentIds,
+        experiment_ids: idList(operation, experimentIds),
         filter,
         max_results: pageSize(operation, maxResults) ?? MODELS_PAGE,
         order_by: orderBy,

@@ -5,7 +5,7 @@ import {
   type SearchOptions,
   type ViewType,
 } from './experiments.js';
-import { keyValues, optionsOf, pageSize, required, type Values } from './input.js';
+import { idList, keyValues, optionsOf, pageSize, required, type Values } from './input.js';
 import { metricsOf } from './metrics.js';
 import type { CallBounds } from './options.js';
 import { everything, type PagedList, pageOf } from './paging.js';
@@ -85,7 +85,7 @@ export abstract class Runs extends Experiments {
       path: 'runs/search',
       idempotent: true,
       body: {
-        experiment_ids: experimentIds,
+        experiment_ids: idList(operation, experimentIds),
         filter,
         max_results: pageSize(operation, maxResults) ?? DEFAULT_PAGE,
         order_by: orderBy,

@@ -1,6 +1,7 @@
 import type { RetryPolicy } from '@outlast/core-retry';
 import type { Query } from './address.js';
 import { checkHealth, type Health } from './health.js';
+import { optionsOf } from './input.js';
 import { type CallBounds, clientSettings, type MlflowClientOptions } from './options.js';
 import { unlessMissing } from './resolve.js';
 import { type Method, Transport } from './transport.js';
@@ -67,7 +68,7 @@ export abstract class Tracking {
   }
 
   /** @internal A question that changes nothing. */
-  protected read<T>(
+  protected async read<T>(
     operation: string,
     path: string,
     query: Query,
@@ -75,7 +76,13 @@ export abstract class Tracking {
     pick: (answer: any) => T,
     bounds: CallBounds | undefined,
   ): Promise<T> {
-    return this.transport.json({ operation, path, query, pick, bounds });
+    return this.transport.json({
+      operation,
+      path,
+      query,
+      pick,
+      bounds: optionsOf(operation, bounds),
+    });
   }
 
   /** @internal Something that is as it is asked for afterwards, however often it is asked. */

@@ -53,7 +53,7 @@ export class Trial {
 
   /** What an error means to this operation. */
   classify(error: unknown, phase: Phase): Failure {
-    const failure = classifyMlflow(error, phase);
+    const failure = this.transport.policy.settings.classify(error, phase);
     if (failure.outcome === 'unknown') this.mayHaveApplied = true;
     if (!failure.transient) return failure;
     if (failure.code === 'HTML') this.pages += 1;

@@ -168,6 +168,17 @@ describe('answers of others', () => {
     expect(classifyMlflow(coming, 'sent')).toMatchObject({ transient: true, retryAfterMs: 2000 });
   });
 
+  it.each(['DEPTH_ZERO_SELF_SIGNED_CERT', 'ERR_TLS_CERT_ALTNAME_INVALID', 'CERT_HAS_EXPIRED'])(
+    '%s is final, and nothing was sent',
+    (code) => {
+      const thrown = Object.assign(new Error('certificate'), { code });
+      expect(classifyMlflow(thrown, 'connect')).toMatchObject({
+        transient: false,
+        outcome: 'not-applied',
+      });
+    },
+  );
+
   it('silence and an answer that was cut may pass', () => {
     expect(classifyMlflow(new SilenceError('mlflow.getRun', 5), 'sent')).toMatchObject({
       category: 'timeout',

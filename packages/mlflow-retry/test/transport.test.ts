@@ -255,6 +255,31 @@ describe('metrics', () => {
   });
 });
 
+describe('TLS that fails', () => {
+  it('is an error at once, and nothing was sent', async () => {
+    const server = await serve((_, response) => json(response, { run }));
+    const client = connect(server, { trackingUri: `https://127.0.0.1:${server.port}` });
+    const error = await failed(client.createRun('0'));
+    expect(error.code).toMatch(/^(EPROTO|ERR_SSL)/);
+    expect(retryInfo(error)).toMatchObject({
+      attempts: 1,
+      reason: 'permanent',
+      outcome: 'not-applied',
+    });
+    expect(server.asked).toEqual([]);
+  });
+});
+
+describe('the caller’s own classifier', () => {
+  it('has its say', async () => {
+    const server = await serve((_, response) => response.writeHead(418).end());
+    const classify = () =>
+      ({ category: 'unavailable', transient: true, outcome: 'unknown' }) as const;
+    await failed(connect(server, { retry: { maxAttempts: 3, classify } }).getRun('r'));
+    expect(server.asked.length).toBe(3);
+  });
+});
+
 describe('pages', () => {
   it('end with one that has a token and nothing else', async () => {
     const server = await serve(({ body }, response) => {

@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isMlflowError, type Run, retryInfo } from '@outlast/mlflow-retry';
-import { describe, expect, it } from 'vitest';
-import { seedModel } from '../../servers/index.js';
+import { afterAll, describe, expect, it } from 'vitest';
+import { isSkipped, seedModel, takeNginx } from '../../servers/index.js';
 import { failureOf } from '../support/errors.js';
 import { openMlflowLab } from '../support/mlflow-lab.js';
 
@@ -21,6 +21,12 @@ const NAMES = [
   "it's",
   '"x"',
 ];
+
+const nginx = await takeNginx(
+  lab.reason ? '' : `location /ml/ { proxy_pass http://127.0.0.1:${lab.server.port}/mlf/; }`,
+);
+const noNginx = isSkipped(nginx) ? nginx.skipped : '';
+afterAll(() => (isSkipped(nginx) ? undefined : nginx.dispose()));
 
 describe.skipIf(lab.reason !== '')(`MlflowClient ${lab.reason}`, () => {
   lab.use();
@@ -221,4 +227,35 @@ describe.skipIf(lab.reason !== '')(`MlflowClient ${lab.reason}`, () => {
     expect(error).toMatchObject({ status: 500, errorCode: 'FEATURE_DISABLED' });
     expect(retryInfo(error)?.attempts).toBe(1);
   });
+
+  it.skipIf(noNginx !== '')(
+    `behind a gateway waits for the server that it has lost ${noNginx}`,
+    async () => {
+      if (isSkipped(nginx)) return;
+      const client = lab.client({
+        trackingUri: `${nginx.url}/ml`,
+        retry: { maxAttempts: 2, waitMs: 60_000 },
+      });
+      const told: string[] = [];
+      client.policy.on('down', ({ error }) =>
+        told.push(`down ${(error as { status?: number }).status}`),
+      );
+      client.policy.on('up', () => told.push('up'));
+      const name = lab.name('behind a gateway, 100% ü?');
+      await client.createRegisteredModel(name);
+      await lab.server.stop();
+      const pending = Promise.all([
+        client.getRegisteredModel(name),
+        client.createModelVersion(name, 's3://bucket/x'),
+        client.setRegisteredModelTag(name, 'a', 'b'),
+      ]);
+      pending.catch(() => {});
+      await expect.poll(() => told).toEqual(['down 502']);
+      await lab.server.start();
+      expect((await pending)[1].version).toBe('1');
+      expect(told).toEqual(['down 502', 'up']);
+      expect((await client.getRegisteredModel(name)).tags).toContainEqual({ key: 'a', value: 'b' });
+      expect(await lab.value('select count(*) from model_versions where name = ?', name)).toBe(1);
+    },
+  );
 });
