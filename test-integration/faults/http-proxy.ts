@@ -97,7 +97,7 @@ export class HttpProxy implements AsyncDisposable {
   #forward(answer: IncomingMessage, response: ServerResponse, passed: Passed): void {
     const { cutting } = this;
     const cut = cutting && (cutting.match?.(passed.path) ?? true) ? cutting : undefined;
-    const after = cut?.after() ?? Infinity;
+    const after = Math.floor(cut?.after() ?? Infinity);
     const headers = { ...answer.headers };
     if (cut?.how === 'end') {
       delete headers['content-length'];

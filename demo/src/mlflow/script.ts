@@ -40,7 +40,8 @@ export async function playScript(
       for (const [n, { proxy }] of stands.entries()) {
         const random = seeded(run.seed + n);
         // four of five, somewhere in the first half
-        const after = (): number => (random() < 0.8 ? (0.1 + random() * 1.4) * MB : Infinity);
+        const after = (): number =>
+          random() < 0.8 ? Math.round((0.1 + random() * 1.4) * MB) : Infinity;
         proxy.cutting = { how, after, match: (path) => path.includes('weights.bin') };
       }
       await at(until);

@@ -22,6 +22,10 @@ const ROUNDS = 3;
 // As much is fetched again and compared where a file is resumed by its size; less is not worth a resume.
 const OVERLAP_BYTES = 65_536;
 
+const NETWORK: ReadonlySet<unknown> = new Set(['network', 'timeout']);
+// Of a gateway whose server cannot be reached.
+const GATEWAY: ReadonlySet<unknown> = new Set([502, 503, 504]);
+
 export interface FilesOptions {
   readonly place: ModelPlace;
   readonly staging: Staging;
@@ -55,7 +59,10 @@ export async function fetchFiles(
     });
     if (!doubtful) break;
     const again = await options.list();
-    wanted = again.filter(({ path, size }) => (done.get(path)?.size ?? -1) !== (size ?? 0));
+    wanted = again.filter(({ path, size }) => {
+      const had = done.get(path);
+      return had === undefined || (size !== undefined && size !== had.size);
+    });
     const paths = new Set(again.map(({ path }) => path));
     for (const path of done.keys()) if (!paths.has(path)) done.delete(path);
     const [first] = wanted;
@@ -110,9 +117,11 @@ async function fetchFile(
       progress.note(path, got, true);
       return { path, size: got.bytes, sha256: got.sha256 as string, unvalidated: got.unvalidated };
     } catch (error) {
-      if (!routes.unreached) throw error;
       // What has come is still there. The wait is the whole client's, and ends with its patience.
-      await server.reached(error, patience, signal);
+      if (routes.lost === undefined) throw error;
+      const wasDown = await server.reached(error, patience, signal);
+      // Whoever took the request, and is there all the time, has had as many attempts as there are.
+      if (routes.lost === 'sent' && !wasDown) throw error;
     }
   }
 }
@@ -134,8 +143,8 @@ class Routes {
   readonly #trusted: boolean;
   #again = false;
   #refused = false;
-  /** Whether the last request ended because nobody was there. */
-  unreached = false;
+  /** Whether the last request ended because nobody was there, or perhaps so: something between took it. */
+  lost: 'unsent' | 'sent' | undefined;
 
   /** @param trusted whether bytes of an earlier process may be resumed by size */
   constructor(file: ListedFile, place: ModelPlace, trusted: boolean) {
@@ -145,7 +154,7 @@ class Routes {
   }
 
   next({ request, bytes, etag }: SourceContext): DownloadRequest {
-    this.unreached = false;
+    this.lost = undefined;
     const { path, size } = this.#file;
     const { server } = this.#place;
     const first = this.#place.file(path);
@@ -171,11 +180,14 @@ class Routes {
         code: `${status}`,
       };
     }
-    if (status !== undefined || phase === 'sent') return undefined;
     const failure = server.verdict(error, phase);
-    this.unreached = failure.transient;
-    // Waiting for a server is no attempt: it surfaces at once, and is waited out by the client's own loop.
-    return { ...failure, transient: false };
+    const { transient, category } = failure;
+    if (!transient || !(status === undefined ? NETWORK.has(category) : GATEWAY.has(status))) {
+      return undefined;
+    }
+    this.lost = phase === 'sent' ? 'sent' : 'unsent';
+    // To find nobody is no attempt: it surfaces at once, and is waited out by the client's own loop.
+    return phase === 'sent' ? undefined : { ...failure, transient: false };
   }
 }
 

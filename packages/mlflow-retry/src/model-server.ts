@@ -26,9 +26,10 @@ export interface ModelServer {
   /**
    * Waits until the server is there again, for as long as patience is left.
    *
+   * @returns false if it was there all the time
    * @throws the error of the last connect that failed; the signal's reason
    */
-  reached(error: unknown, patience: Patience, signal: AbortSignal): Promise<void>;
+  reached(error: unknown, patience: Patience, signal: AbortSignal): Promise<boolean>;
   /** What any failure means. */
   verdict(error: unknown, phase?: Phase): Failure;
   /** The URL of a path below its address. */
@@ -60,9 +61,11 @@ export function trackingServer(transport: Transport, signal: AbortSignal | undef
     reached: async (error, patience, until) => {
       const { clock } = policy.settings;
       const start = clock.now();
+      const probes = transport.failedProbes;
       transport.reconnect.failed(error);
       try {
         await transport.reconnect.wait(patience.leftMs, until);
+        return transport.failedProbes > probes;
       } finally {
         patience.leftMs = Math.max(0, patience.leftMs - (clock.now() - start));
       }

@@ -143,25 +143,32 @@ describe.skipIf(lab.reason !== '')('fetchModel under faults', () => {
     });
   });
 
-  it('goes on after a kill -9 of the server and its restart', async () => {
-    const files = { MLmodel: 'm', 'w.bin': randomFile(40 * MB) };
-    const { name } = await lab.seed(files);
-    const cacheDir = lab.folder();
-    let down: Promise<unknown> | undefined;
-    const client = lab.client(lab.server.port, { retry: { waitMs: 100_000 } });
-    const { path } = await client.fetchModel(`models:/${name}/1`, {
-      cacheDir,
-      onProgress: ({ bytes }) => {
-        if (bytes < 4 * MB || down !== undefined) return;
-        process.kill(lab.server.pid as number, 'SIGKILL');
-        down = lab.server.kill9().then(() => lab.server.start());
-      },
-    });
-    expect(down).not.toBe(undefined);
-    await down;
-    expectFiles(path, files);
-    expectTidy(cacheDir);
-  }, 120_000);
+  it.each([
+    ['directly', async () => lab.server.port],
+    ['behind a proxy that resets meanwhile', async () => (await lab.proxy()).port],
+  ])(
+    'goes on after a kill -9 of the server and its restart, %s',
+    async (_, port) => {
+      const files = { MLmodel: 'm', 'w.bin': randomFile(40 * MB) };
+      const { name } = await lab.seed(files);
+      const cacheDir = lab.folder();
+      let down: Promise<unknown> | undefined;
+      const client = lab.client(await port(), { retry: { waitMs: 100_000 } });
+      const { path } = await client.fetchModel(`models:/${name}/1`, {
+        cacheDir,
+        onProgress: ({ bytes }) => {
+          if (bytes < 4 * MB || down !== undefined) return;
+          process.kill(lab.server.pid as number, 'SIGKILL');
+          down = lab.server.kill9().then(() => lab.server.start());
+        },
+      });
+      expect(down).not.toBe(undefined);
+      await down;
+      expectFiles(path, files);
+      expectTidy(cacheDir);
+    },
+    120_000,
+  );
 
   it('downloads once for two processes, which get the same', async () => {
     const files = { MLmodel: 'm', 'w.bin': randomFile(SIZE) };
