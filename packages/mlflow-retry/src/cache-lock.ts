@@ -64,12 +64,20 @@ export async function takeLock<T>(
       await prepare(prepared, token);
       if (await moved(prepared, lock)) return { lock: hold(lock, token, clock) };
       const found = await options.found();
-      if (found !== undefined) return { lock: undefined, found };
+      if (found !== undefined) {
+        await remove(prepared);
+        return { lock: undefined, found };
+      }
       if (!(await freed(lock, watch))) await sleep(clock, POLL_MS, signal);
     }
-  } finally {
-    await rm(prepared, { recursive: true, force: true }).catch(() => {});
+  } catch (error) {
+    await remove(prepared);
+    throw error;
   }
+}
+
+function remove(folder: string): Promise<void> {
+  return rm(folder, { recursive: true, force: true }).catch(() => {});
 }
 
 async function prepare(folder: string, token: string): Promise<void> {

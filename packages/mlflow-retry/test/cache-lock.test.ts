@@ -28,11 +28,18 @@ async function lockOf(owner: string): Promise<string> {
 }
 
 /** Lets what waits look again and again, until it is done or so much time has passed. */
-async function pass(clock: ManualClock, ms: number, done: () => boolean): Promise<number> {
+async function pass(
+  clock: ManualClock,
+  ms: number,
+  done: () => boolean,
+  timers = 1,
+): Promise<number> {
   let passed = 0;
-  for (; passed < ms && !done(); passed += 500) {
-    // the look is on the real file system
-    for (let n = 0; n < 6; n++) await new Promise((resolve) => setTimeout(resolve, 1));
+  for (; passed < ms; passed += 500) {
+    // The look itself is on the real file system: it is over when all wait for their timers.
+    while (!done() && clock.pending < timers)
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    if (done()) break;
     await clock.advance(500);
   }
   return passed;
@@ -46,7 +53,7 @@ describe('the lock', () => {
     const waiting = take(clock).then((lock) => {
       second = lock;
     });
-    await pass(clock, 1_000, () => second !== undefined);
+    await pass(clock, 1_000, () => second !== undefined, 2);
     expect(second).toBe(undefined);
     await first?.release();
     await pass(clock, 1_000, () => second !== undefined);
@@ -67,7 +74,7 @@ describe('the lock', () => {
       },
       () => {},
     );
-    expect(await pass(clock, 2 * LEASE_MS, () => taken)).toBe(2 * LEASE_MS);
+    expect(await pass(clock, 2 * LEASE_MS, () => taken, 2)).toBe(2 * LEASE_MS);
     expect(taken).toBe(false);
     controller.abort();
     await waiting;
@@ -143,7 +150,7 @@ describe('the lock', () => {
         () => undefined,
       ),
     );
-    await pass(clock, 1_000, () => false);
+    await pass(clock, 1_000, () => false, 12);
     expect(taken).toHaveLength(1);
     controller.abort();
     for (const lock of await Promise.all(all)) await lock?.release();
