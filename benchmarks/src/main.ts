@@ -1,5 +1,6 @@
 import { benchCore } from './core.js';
 import { save } from './harness.js';
+import { benchHttp } from './http.js';
 import { benchKafka } from './kafka.js';
 import { benchMlflow } from './mlflow.js';
 import { benchPostgres } from './postgres.js';
@@ -10,6 +11,7 @@ const BENCHMARKS = {
   postgres: benchPostgres,
   redis: benchRedis,
   kafka: benchKafka,
+  http: benchHttp,
   mlflow: benchMlflow,
 } as const;
 

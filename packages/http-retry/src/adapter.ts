@@ -41,6 +41,8 @@ class Request {
   private readonly tracked: boolean;
   private readonly facts: ReturnType<typeof factsOf>;
   private readonly once: boolean;
+  /** Whether the attempt's phase follows what becomes of it. */
+  private seen = false;
   private last: unknown;
 
   constructor(state: ClientState, adapter: AxiosAdapter, config: Sent) {
@@ -70,7 +72,7 @@ class Request {
       idempotent,
       ...(signal !== undefined && { signal }),
       ...(this.once && { maxAttempts: 1 }),
-      ...(!this.tracked && !idempotent && { classify: this.careful(facts.call.classify) }),
+      ...(!idempotent && { classify: this.careful(facts.call.classify) }),
     };
     const patience = { leftMs: facts.waitMs ?? state.waitMs };
     const target = (): Target | undefined => this.target();
@@ -94,6 +96,7 @@ class Request {
     const { config, adapter, facts, tracked } = this;
     if (!tracked) attempt.phase = 'sent';
     const agents = tracked ? track(config, attempt) : undefined;
+    this.seen = attempt.phase === 'connect';
     const sent = Object.assign(
       Object.create(Object.getPrototypeOf(config) as object | null) as Sent,
       config,
@@ -134,20 +137,21 @@ class Request {
   }
 
   /**
-   * Where the request cannot be watched, a refused connection may be that of a redirect, after the request
-   * itself was answered.
+   * A refused connection may be that of a redirect, after the request itself was answered: it is, if the
+   * request was seen to be sent; it may be, where it cannot be seen.
    */
   private careful(own: CallOptions['classify']): (error: unknown, phase: Phase) => Failure {
     const classify = own ?? this.state.policy.settings.classify;
     return (error, phase) => {
       const failure = classify(error, phase);
+      if (phase !== 'sent') return failure;
       const { response, request } = (error ?? {}) as {
         response?: unknown;
         request?: { _redirectCount?: number };
       };
       const refused = failure.transient && failure.outcome === 'not-applied' && !response;
       const direct = this.config.maxRedirects === 0 || request?._redirectCount === 0;
-      return refused && !direct ? { ...failure, outcome: 'unknown' } : failure;
+      return refused && (this.seen || !direct) ? { ...failure, outcome: 'unknown' } : failure;
     };
   }
 

@@ -10,7 +10,7 @@ const CUT: Meaning = ['network', true, 'unknown'];
  * Codes beyond those of the system, and those that mean something else here. Sources: `AxiosError` of
  * axios 1.7 to 1.21, `follow-redirects`, undici 7, Node's `errors`, `zlib` and `llhttp`.
  */
-export const CODES: Readonly<Record<string, Meaning>> = {
+const CODES: Readonly<Record<string, Meaning>> = {
   ERR_CANCELED: ['cancelled', false, 'unknown'],
   ERR_BAD_OPTION: MISUSE,
   ERR_BAD_OPTION_VALUE: MISUSE,

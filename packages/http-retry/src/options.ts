@@ -1,4 +1,4 @@
-import { type PartialClassify, RetryPolicy } from '@outlast/core-retry';
+import { RetryPolicy } from '@outlast/core-retry';
 import {
   type ConnectorDefaults,
   type ConnectorRetryOptions,
@@ -34,10 +34,4 @@ export function clientSettings(options: HttpRetryOptions | undefined): ClientSet
  */
 export function httpRetry(options?: HttpRetryOptions): RetryPolicy {
   return clientSettings(options).policy;
-}
-
-/** Asks `first`, then the classifier of this package. */
-export function classifyWith(first: PartialClassify | undefined): typeof classifyHttp {
-  if (first === undefined) return classifyHttp;
-  return (error, phase) => first(error, phase) ?? classifyHttp(error, phase);
 }

@@ -84,7 +84,11 @@ export function receive(body: Readable, how: Receiving): Promise<Received> {
     body.on('data', (piece: Buffer) => {
       if (ended) return;
       heardAt = clock.now();
-      limitMs = how.idleTimeoutMs;
+      if (limitMs !== how.idleTimeoutMs) {
+        limitMs = how.idleTimeoutMs;
+        timer?.cancel();
+        timer = clock.setTimeout(watch, limitMs);
+      }
       let rest = piece;
       if (overlap.length > 0) {
         const length = Math.min(overlap.length, rest.length);

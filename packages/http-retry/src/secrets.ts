@@ -35,10 +35,11 @@ export function hideSecrets(error: unknown): void {
     scrubbed.add(it);
     try {
       hide(it as Fields);
+      it = (it as Fields)['cause'];
     } catch {
       // A frozen error, or a hostile one: it surfaces as it is.
+      return;
     }
-    it = (it as Fields)['cause'];
   }
 }
 

@@ -1,9 +1,11 @@
+import { Agent } from 'node:https';
 import { Readable } from 'node:stream';
 import { isOutcomeUnknown, type Retrying, retryInfo, withRetry } from '@outlast/http-retry';
 import axios, { type AxiosInstance, type CreateAxiosDefaults } from 'axios';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type FaultProxy, startProxy } from '../../faults/index.js';
 import { HttpScript } from '../../servers/index.js';
+import { CERTIFICATE } from '../support/certificate.js';
 import { failureOf } from '../support/errors.js';
 
 let server: HttpScript;
@@ -152,6 +154,22 @@ describe('statuses', () => {
   });
 });
 
+describe('TLS', () => {
+  it('sends a post anew whose connection was cut in the handshake, and it arrives once', async () => {
+    await using secure = await HttpScript.start(CERTIFICATE);
+    const before = await startProxy({ targetPort: secure.port });
+    const armed = before.arm({ when: { requestNumber: 1 }, fault: 'cut-after', times: 2 });
+    const httpsAgent = new Agent({ ca: CERTIFICATE.cert, keepAlive: true });
+    const posting = client({}, { baseURL: `https://127.0.0.1:${before.port}`, httpsAgent });
+    expect((await posting.post('/a', 'x')).status).toBe(200);
+    expect([armed.fired, secure.requests.length]).toEqual([2, 1]);
+    await posting.post('/b', 'y');
+    expect(secure.connections).toBeLessThanOrEqual(3);
+    httpsAgent.destroy();
+    await before.close();
+  });
+});
+
 describe('bodies', () => {
   it('sends a stream once, and refuses to send the rest of it as the whole', async () => {
     server.answers(
@@ -228,19 +246,16 @@ describe('time', () => {
 
   it('ends by a signal or a cancel token, with the error of axios, also while it sleeps', async () => {
     server.answers((_request, response) => response.writeHead(503).end());
-    const slow = client({ baseDelayMs: 60_000, maxDelayMs: 60_000 });
+    const slow = { baseDelayMs: 60_000, maxDelayMs: 60_000 };
     const controller = new AbortController();
+    const signalled = client(slow);
+    signalled.policy.on('retry', () => setTimeout(() => controller.abort(), 10));
+    const { signal } = controller;
+    expect(axios.isCancel(await failureOf(signalled.get('/a', { signal })))).toBe(true);
     const source = axios.CancelToken.source();
-    slow.policy.on('retry', () =>
-      setTimeout(() => {
-        controller.abort();
-        source.cancel('enough');
-      }, 10),
-    );
-    expect(axios.isCancel(await failureOf(slow.get('/a', { signal: controller.signal })))).toBe(
-      true,
-    );
-    const byToken = await failureOf(slow.get('/a', { cancelToken: source.token }));
+    const cancelled = client(slow);
+    cancelled.policy.on('retry', () => setTimeout(() => source.cancel('enough'), 10));
+    const byToken = await failureOf(cancelled.get('/a', { cancelToken: source.token }));
     expect([axios.isCancel(byToken), byToken.message]).toEqual([true, 'enough']);
     expect(server.requests.length).toBe(2);
   });
