@@ -253,6 +253,13 @@ describe('metrics', () => {
     expect(isOutcomeUnknown(error)).toBe(true);
     expect(server.asked.filter(({ url }) => url.includes('log-metric')).length).toBe(1);
   });
+
+  it('keep within their bounds while it is asked which store that is', async () => {
+    const server = await serve(() => {});
+    const start = performance.now();
+    await failed(connect(server).logMetric('r', 'loss', 1, { totalTimeoutMs: 100 }));
+    expect(performance.now() - start).toBeLessThan(1500);
+  });
 });
 
 describe('TLS that fails', () => {
