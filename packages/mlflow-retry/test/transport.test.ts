@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { isClosedError, isOutcomeUnknown, retryInfo } from '@outlast/core-retry';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -240,6 +242,34 @@ describe('a create', () => {
     const error = await failed(connect(server).createRegisteredModel('m'));
     expect(error.errorCode).toBe('RESOURCE_ALREADY_EXISTS');
     expect(posts).toBe(2);
+  });
+});
+
+describe('an upload', () => {
+  it('is sent whole, however often it must be begun', async () => {
+    const artifact_uri = 'mlflow-artifacts:/0/r/artifacts';
+    let puts = 0;
+    const server = await serve(({ method, url }, response) => {
+      if (method === 'PUT') puts += 1;
+      if (url.includes('runs/get')) json(response, { run: { info: { artifact_uri }, data: {} } });
+      else if (puts === 2) response.destroy();
+      else response.end();
+    });
+    const { port } = server;
+    const client = connect(server, { retry: { maxAttempts: 4, waitMs: 5000 } });
+    await client.logText('r', 'first', 'a.txt');
+    await server.close();
+    let down = false;
+    client.policy.on('down', () => {
+      down = true;
+    });
+    const file = fileURLToPath(import.meta.url);
+    const pending = client.logArtifact('r', file);
+    await expect.poll(() => down).toBe(true);
+    await server.listen(port);
+    await pending;
+    const sent = server.asked.filter(({ method }) => method === 'PUT').map(({ body }) => body);
+    expect(sent).toEqual(['first', readFileSync(file, 'utf8'), readFileSync(file, 'utf8')]);
   });
 });
 
