@@ -19,7 +19,7 @@ const isRoot = process.getuid?.() === 0;
 /**
  * Makes the checkout ready to run. Silent about what is ready already, one line for everything it does.
  * A PostgreSQL comes with npm. `servers` names what else is wanted: `postgres`, a second major of it, `redis`,
- * `kafka`, `kafka-second`, an older one of it, and `mlflow`. They are installed with apt-get where that is allowed (root, or CI=true with sudo); where it is not,
+ * `nginx`, `kafka`, `kafka-second`, an older one of it, and `mlflow`. They are installed with apt-get where that is allowed (root, or CI=true with sudo); where it is not,
  * a line says why, and what would cure it. Rejects with a sentence that names what to do.
  */
 export async function bootstrap({ servers = [] } = {}) {
@@ -180,6 +180,14 @@ const SERVERS = {
     packages: ['redis-server'],
     brew: 'redis',
   },
+  nginx: {
+    // it has no --version
+    present: () => programs('nginx', [], '-v').length > 0,
+    what: 'nginx',
+    packages: ['nginx-light'],
+    fallback: ['nginx'],
+    brew: 'nginx',
+  },
   kafka: kafka('4.1.1', 'Kafka'),
   'kafka-second': kafka('3.9.1', 'a second Kafka'),
   mlflow: {
@@ -300,13 +308,13 @@ function systemMajors() {
 }
 
 /** What each program of this name prints when asked for its version; those that do not run are left out. */
-function programs(name, places = []) {
+function programs(name, places = [], ask = '--version') {
   const usual = ['/usr/bin', '/usr/sbin', '/opt/homebrew/bin', '/usr/local/bin'];
   const folders = [...(process.env.PATH ?? '').split(path.delimiter), ...places, ...usual];
   return [...new Set(folders)]
     .map((folder) => path.join(folder, name))
     .filter((program) => path.isAbsolute(program) && fs.existsSync(program))
-    .map((program) => spawnSync(program, ['--version'], { encoding: 'utf8', timeout: 10_000 }))
+    .map((program) => spawnSync(program, [ask], { encoding: 'utf8', timeout: 10_000 }))
     .filter(({ status }) => status === 0)
     .map(({ stdout }) => stdout);
 }

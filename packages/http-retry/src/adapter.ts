@@ -10,7 +10,7 @@ import {
 } from 'axios';
 import type { ClientState } from './client-state.js';
 import type { Target } from './connect.js';
-import { factsOf, isConsumed, isIdempotent } from './request-options.js';
+import { factsOf, isConsumed, isIdempotent, type RetryRequestConfig } from './request-options.js';
 import { routeOf } from './route.js';
 import { track } from './tracking.js';
 
@@ -27,6 +27,8 @@ const names = new Map<string, string>();
 export function retryingAdapter(state: ClientState, given: Given): AxiosAdapter {
   return (config) => {
     const adapter = axios.getAdapter(given, config as never);
+    // As plain axios: a policy around it may repeat it, and marks of ours would keep it from that.
+    if ((config as RetryRequestConfig).retry === false) return adapter(config);
     return new Request(state, adapter, config).send();
   };
 }

@@ -11,7 +11,7 @@ export interface RequestRetryOptions
   readonly data?: () => unknown;
 }
 
-/** A request's config, with ours. `retry: false` is one attempt, and no waiting. */
+/** A request's config, with ours. `retry: false` is plain axios, for this request. */
 export interface RetryRequestConfig<D = unknown> extends AxiosRequestConfig<D> {
   readonly retry?: RequestRetryOptions | false;
 }
@@ -24,14 +24,13 @@ export interface RequestFacts {
 }
 
 const NO_FACTS: RequestFacts = Object.freeze({ call: {}, waitMs: undefined, data: undefined });
-const ONCE: RequestFacts = Object.freeze({ call: { maxAttempts: 1 }, waitMs: 0, data: undefined });
 const waiting = duration({ infinite: true });
 
 /** @throws OptionError naming the option, the value and what is valid */
 export function factsOf(config: InternalAxiosRequestConfig): RequestFacts {
   const { retry } = config as RetryRequestConfig;
   if (retry === undefined) return NO_FACTS;
-  if (retry === false) return ONCE;
+  if (retry === false) return NO_FACTS;
   if (typeof retry !== 'object' || retry === null || Array.isArray(retry)) {
     throw invalidOption('retry', retry, 'an object of options, or false');
   }

@@ -1,4 +1,4 @@
-import type { Category, Clock } from '@outlast/core-retry';
+import { type Clock, type Failure, isOutlastError } from '@outlast/core-retry';
 import { checkOptions } from '@outlast/core-retry/connector';
 import { DiskFullError, isDiskFullError } from '@outlast/http-retry';
 import {
@@ -13,6 +13,7 @@ import {
 import { type CacheFolders, defaultCacheDir, foldOf, openCache } from './cache-folders.js';
 import { takeLock } from './cache-lock.js';
 import { openStaging, type Staging, sweep } from './cache-staging.js';
+import { isMlflowError } from './errors.js';
 import { EmptyModelError } from './fetch-model-errors.js';
 import { fetchFiles } from './fetch-model-files.js';
 import { FETCH_OPTIONS, type FetchedModel, type FetchOptions } from './fetch-model-options.js';
@@ -98,12 +99,14 @@ class Fetch {
   }
 
   /** The last model, where that is allowed and the failure says nothing against it. */
-  async staleOr(cause: unknown): Promise<FetchedModel> {
+  async staleOr(error: unknown): Promise<FetchedModel> {
+    const named = isFull(error) && !isDiskFullError(error);
+    const cause = named ? new DiskFullError(this.#cache.root, error) : error;
     const { staleIfError = false, signal } = this.#options;
     if (signal?.aborted) throw cause;
-    const { category } = this.#server.verdict(cause);
-    if (category === 'not-found') await forgetReference(this.#cache, this.#uriKey);
-    if (!staleIfError || !EXCUSED.has(category)) throw cause;
+    const failure = this.#server.verdict(cause);
+    if (failure.category === 'not-found') await forgetReference(this.#cache, this.#uriKey);
+    if (!staleIfError || !isExcuse(cause, failure)) throw cause;
     const last = await this.remembered(Infinity);
     if (last === undefined) throw cause;
     return { ...last, stale: true, cause };
@@ -153,10 +156,8 @@ class Fetch {
       const final = key ?? keyOf('bytes', source.source, source.subPath, manifest.version);
       return await publishModel(this.#cache, final, staging, manifest);
     } catch (error) {
-      const { code } = (error ?? {}) as { code?: unknown };
-      const full = code === 'ENOSPC' || code === 'EDQUOT';
-      await (full ? staging?.drop() : staging?.keep());
-      throw full && !isDiskFullError(error) ? new DiskFullError(this.#cache.root, error) : error;
+      await (isFull(error) ? staging?.drop() : staging?.keep());
+      throw error;
     }
   }
 
@@ -188,16 +189,28 @@ class Fetch {
   }
 }
 
-/** Failures that say nothing about whether the model is still the right one. */
-const EXCUSED: ReadonlySet<Category> = new Set<Category>([
-  'network',
-  'timeout',
-  'unavailable',
-  'throttled',
-  'contention',
-  'resource-exhausted',
-  'unknown',
+// Of our own errors, those that say nothing about whether the model is still the right one.
+const EXCUSES: ReadonlySet<string> = new Set([
+  'ENOSPC',
+  'ECONNRESET',
+  'ETIMEDOUT',
+  'OUTLAST_ATTEMPT_TIMEOUT',
+  'OUTLAST_BULKHEAD_FULL',
+  'OUTLAST_CIRCUIT_OPEN',
+  'OUTLAST_DEADLINE_EXCEEDED',
+  'OUTLAST_INCOMPLETE_BODY',
 ]);
+
+/** Whether a failure passes, rather than speaks against the model or against who asks. */
+function isExcuse(error: unknown, { transient, category }: Failure): boolean {
+  if (isOutlastError(error) && !isMlflowError(error)) return EXCUSES.has(error.code);
+  return transient && category !== 'auth';
+}
+
+function isFull(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
 
 function shown({ path, manifest }: CachedModel): Remembered {
   const { name, version, source } = manifest;

@@ -8,20 +8,7 @@ import type { ContractFixture } from './fixture.js';
 export function cutCases(fixture: ContractFixture): void {
   const { handshake, resolves } = fixture.contract;
   // Where nothing is said before, the first bytes that are lost may be those of the write.
-  if (handshake !== false || resolves) {
-    it.each(['cut-before', 'cut-after'] as const)(
-      'retries a write that was never sent, for its connection died while it was made (%s), and applies it once',
-      async (fault) => {
-        const { proxy } = fixture;
-        const client = fixture.client();
-        const id = fixture.id();
-        const armed = proxy.arm({ when: { requestNumber: 1 }, fault, times: 2 });
-        await client.write(id);
-        expect(armed.fired).toBe(2);
-        expect(await fixture.countWrites(id)).toBe(1);
-      },
-    );
-  }
+  if (handshake !== false || resolves) duringHandshake(fixture);
 
   it.each(['cut-before', 'cut-after'] as const)('replays a read after %s', async (fault) => {
     const { proxy, contract } = fixture;
@@ -34,6 +21,21 @@ export function cutCases(fixture: ContractFixture): void {
 
   if (fixture.contract.resolves) resolved(fixture);
   else surfaced(fixture);
+}
+
+function duringHandshake(fixture: ContractFixture): void {
+  it.each(['cut-before', 'cut-after'] as const)(
+    'retries a write that was never sent, for its connection died while it was made (%s), and applies it once',
+    async (fault) => {
+      const { proxy } = fixture;
+      const client = fixture.client();
+      const id = fixture.id();
+      const armed = proxy.arm({ when: { requestNumber: 1 }, fault, times: 2 });
+      await client.write(id);
+      expect(armed.fired).toBe(2);
+      expect(await fixture.countWrites(id)).toBe(1);
+    },
+  );
 }
 
 const LOST = [

@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { FetchProgress } from '@outlast/mlflow-retry';
 import { describe, expect, it } from 'vitest';
 import type { HttpProxy, Passed } from '../../faults/index.js';
+import { waitFor } from '../../servers/index.js';
 import { runChild } from '../support/child.js';
 import {
   expectFiles,
@@ -200,12 +202,19 @@ describe.skipIf(lab.reason !== '')('fetchModel under faults', () => {
     const proxy = await lab.proxy();
     const cacheDir = lab.folder();
     const client = lab.client(proxy.port);
-    proxy.answering = (request, response) => {
+    let done = 0;
+    const onProgress = ({ filesDone }: FetchProgress): void => {
+      done = filesDone;
+    };
+    proxy.answering = async (request, response) => {
       if (!isWeights(request.url ?? '')) return false;
+      await waitFor(() => done === 1, { what: 'the other file to be complete' });
       response.writeHead(403).end('Permission denied');
       return true;
     };
-    await expect(client.fetchModel(`models:/${name}/1`, { cacheDir })).rejects.toMatchObject({
+    await expect(
+      client.fetchModel(`models:/${name}/1`, { cacheDir, onProgress }),
+    ).rejects.toMatchObject({
       response: { status: 403 },
     });
     expect(modelsIn(cacheDir)).toBe(0);

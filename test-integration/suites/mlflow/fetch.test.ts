@@ -253,6 +253,26 @@ describe.skipIf(lab.reason !== '')('fetchModel', () => {
     ).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   });
 
+  it('gives no stale model where the newer one is refused for what it is', async () => {
+    const name = lab.name();
+    await lab.seed({ MLmodel: 'one' }, { name, aliases: ['champion'] });
+    const proxy = await lab.proxy();
+    const client = lab.client(proxy.port, { retry: { maxAttempts: 2 } });
+    const cacheDir = lab.folder();
+    const uri = `models:/${name}@champion`;
+    const one = await client.fetchModel(uri, { cacheDir });
+    const { folder } = await lab.seed({ MLmodel: 'two' }, { name, aliases: ['champion'] });
+    renameSync(folder, `${folder}.away`);
+    const empty = client.fetchModel(uri, { cacheDir, staleIfError: true });
+    await expect(empty).rejects.toMatchObject({ code: 'OUTLAST_EMPTY_MODEL' });
+    proxy.answering = (_, response) => {
+      response.writeHead(503).end();
+      return true;
+    };
+    const stale = await client.fetchModel(uri, { cacheDir, staleIfError: true });
+    expect(stale).toMatchObject({ ...one, stale: true, cause: { status: 503 } });
+  });
+
   it('gives no stale model of what the server says is gone, nor to whom it refuses', async () => {
     const { name } = await lab.seed(FILES, { aliases: ['champion', 'other'] });
     const proxy = await lab.proxy();

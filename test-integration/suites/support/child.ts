@@ -26,6 +26,7 @@ function build(): Promise<unknown> {
 
 /** A Node process that runs. */
 export interface Child {
+  readonly pid: number;
   readonly running: boolean;
   /** What it has printed so far. */
   readonly stdout: string;
@@ -62,6 +63,7 @@ export async function startChild(
     });
   });
   return {
+    pid: child.pid as number,
     get running() {
       return child.exitCode === null && child.signalCode === null;
     },
