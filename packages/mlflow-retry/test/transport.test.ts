@@ -317,6 +317,22 @@ describe('the caller’s own classifier', () => {
   });
 });
 
+describe('an answer that nobody reads', () => {
+  it('may be cut without ending the process', async () => {
+    const server = await serve(({ method, url }, response) => {
+      const artifact_uri = 'mlflow-artifacts:/0/r/artifacts';
+      if (url.includes('runs/get')) json(response, { run: { info: { artifact_uri }, data: {} } });
+      else if (method === 'PUT') {
+        response.writeHead(200, { 'content-length': '100' });
+        response.write('{', () => response.destroy());
+      }
+    });
+    const client = connect(server);
+    await client.logText('r', 'text', 'a.txt');
+    await expect.poll(() => client.transport.gate.load.running).toBe(0);
+  });
+});
+
 describe('pages', () => {
   it('end with one that has a token and nothing else', async () => {
     const server = await serve(({ body }, response) => {
