@@ -82,6 +82,8 @@ export async function exchange(client: AxiosInstance, request: Request): Promise
     });
     const { data } = response;
     watch.body(data);
+    // Whoever reads it is told; where nobody does, a wire that is cut must not end the process.
+    data.on('error', () => {});
     data.once('close', () => {
       watch.stop();
       off?.();

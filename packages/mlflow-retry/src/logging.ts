@@ -42,7 +42,7 @@ export abstract class Logging extends Runs {
     required(operation, { runId, key });
     const { timestamp, step, ...bounds } = optionsOf(operation, options, 'timestamp', 'step');
     const body = { run_id: runId, ...this.#metric(operation, { key, value, timestamp, step }) };
-    const idempotent = await this.metricsOnce();
+    const idempotent = await this.metricsOnce(bounds);
     await this.change({ operation, path: 'runs/log-metric', body, bounds, idempotent });
   }
 
@@ -77,7 +77,7 @@ export abstract class Logging extends Runs {
       params: keyValues(operation, 'params', params),
       tags: keyValues(operation, 'tags', tags),
     };
-    const once = all.metrics.length === 0 || (await this.metricsOnce());
+    const once = all.metrics.length === 0 || (await this.metricsOnce(bounds));
     for (const batch of batches(all)) {
       const body = { run_id: runId, ...batch };
       const idempotent = once || batch.metrics.length === 0;

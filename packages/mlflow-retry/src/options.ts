@@ -6,6 +6,7 @@ import {
   connectorOptions,
   duration,
   flag,
+  invalidOption,
   type Known,
   nonEmptyText,
   wholeNumber,
@@ -101,6 +102,9 @@ export function clientSettings(
   options: MlflowClientOptions,
   env: Environment = process.env,
 ): ClientSettings {
+  if (typeof options !== 'object' || options === null) {
+    throw invalidOption('options', options, "an object such as { trackingUri: 'http://…' }");
+  }
   const { password, token, ...shown } = options;
   for (const [name, value] of Object.entries({ password, token })) {
     if (value !== undefined && (typeof value !== 'string' || value === '')) {

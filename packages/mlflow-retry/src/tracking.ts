@@ -27,7 +27,7 @@ export abstract class Tracking {
   readonly policy: RetryPolicy;
   /** @internal */
   readonly transport: Transport;
-  #info: Promise<ServerInfo> | undefined;
+  #info: ServerInfo | undefined;
 
   /**
    * @param options what is not given is looked for in MLflow's environment variables
@@ -49,12 +49,9 @@ export abstract class Tracking {
     return checkHealth(this.transport);
   }
 
-  /** What the server says of itself; empty of those older than 3. Asked once, for it does not change. */
-  serverInfo(): Promise<ServerInfo> {
-    this.#info ??= this.#askInfo();
-    this.#info.catch(() => {
-      this.#info = undefined;
-    });
+  /** What the server says of itself; empty of those older than 3. It does not change, and is remembered. */
+  async serverInfo(options?: CallBounds): Promise<ServerInfo> {
+    this.#info ??= await this.#askInfo(optionsOf('serverInfo', options));
     return this.#info;
   }
 
@@ -98,16 +95,17 @@ export abstract class Tracking {
   }
 
   /** @internal Whether a metric that is written twice is there once. */
-  protected async metricsOnce(): Promise<boolean> {
-    const info = await this.serverInfo().catch((): ServerInfo => ({}));
+  protected async metricsOnce(bounds: CallBounds): Promise<boolean> {
+    const info = await this.serverInfo(bounds).catch((): ServerInfo => ({}));
     return info.store_type === 'SqlStore';
   }
 
-  async #askInfo(): Promise<ServerInfo> {
+  async #askInfo(bounds: CallBounds): Promise<ServerInfo> {
     const asked = this.transport.json<ServerInfo>({
       operation: 'serverInfo',
       path: '/api/3.0/mlflow/server-info',
       pick: (answer) => answer,
+      bounds,
     });
     try {
       return (await unlessMissing(this.transport, asked)) ?? {};

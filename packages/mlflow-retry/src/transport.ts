@@ -61,7 +61,7 @@ export interface StreamCall {
   readonly path: string;
   readonly query?: Query;
   readonly headers?: Readonly<Record<string, string>>;
-  /** A new body for each attempt, with its length if that is known. */
+  /** A new body for each request, with its length if that is known. */
   readonly body?: () => UploadBody | Promise<UploadBody>;
   readonly idempotent?: boolean;
   /** Statuses that are answers, beside 2xx: 416. */
@@ -152,7 +152,7 @@ export class Transport {
           method,
           url: this.url(path, query),
           headers,
-          ...(data && { body: { data, length: data.length } }),
+          ...(data && { body: () => ({ data, length: data.length }) }),
         });
         return call.pick(await readJson(name, opened, call.plain));
       } catch (error) {
@@ -175,13 +175,13 @@ export class Transport {
     const { method = 'GET', path, query, headers = {}, firstByteMs, accept = [] } = call;
     // A moving body is bounded by silence, not by the time of an attempt.
     const narrowed = { ...call, attemptTimeoutMs: Infinity };
-    return this.execute(narrowed, `mlflow.${call.operation}`, async (trial) =>
+    return this.execute(narrowed, `mlflow.${call.operation}`, (trial) =>
       trial.send({
         method,
         url: this.url(path, query),
         headers,
         accept,
-        ...(call.body && { body: await call.body() }),
+        ...(call.body && { body: call.body }),
         ...(firstByteMs !== undefined && { firstByteMs }),
       }),
     );

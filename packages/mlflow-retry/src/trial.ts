@@ -11,7 +11,8 @@ export interface Shipment {
   readonly method: string;
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: UploadBody;
+  /** Made anew for each request: a stream can be sent once. */
+  readonly body?: () => UploadBody | Promise<UploadBody>;
   /** Statuses that are answers, beside 2xx. */
   readonly accept?: readonly number[];
   readonly firstByteMs?: number;
@@ -118,11 +119,13 @@ export class Trial {
 
   private async exchange(shipment: Shipment): Promise<Opened> {
     const { transport, attempt, operation } = this;
-    const { accept = [], ...rest } = shipment;
+    const { accept = [], body: makeBody, ...rest } = shipment;
     const { clock } = transport.policy.settings;
+    const sending = await makeBody?.();
     attempt.phase = 'connect';
     const request = {
       ...rest,
+      body: sending,
       operation,
       clock,
       silenceMs: transport.settings.timeoutMs,

@@ -73,7 +73,7 @@ export async function upload(
     },
   });
   // It is there; what more is said of it does not matter.
-  answer.body.on('error', () => {}).resume();
+  answer.body.resume();
 }
 
 /** A few at a time; the first failure ends it. */

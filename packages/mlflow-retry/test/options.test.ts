@@ -155,6 +155,10 @@ describe('retries', () => {
 });
 
 describe('the rest', () => {
+  it.each([null, 'http://127.0.0.1:5000', 7])('%j is no object of options', (options) => {
+    expect(refusal(options as never).option).toBe('options');
+  });
+
   it.each([
     [{ timeoutMs: 0 }, 'timeoutMs'],
     [{ maxConcurrent: 0 }, 'maxConcurrent'],

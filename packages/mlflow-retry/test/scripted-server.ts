@@ -39,6 +39,12 @@ export class ScriptedServer implements AsyncDisposable {
     return new Promise((resolve) => this.server.listen(port, '127.0.0.1', resolve));
   }
 
+  /** Nobody listens any more, until `listen`. */
+  async close(): Promise<void> {
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+
   get port(): number {
     return (this.server.address() as AddressInfo).port;
   }
@@ -47,13 +53,8 @@ export class ScriptedServer implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  then_(script: Script): void {
-    this.script = script;
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    this.server.closeAllConnections();
-    await new Promise((resolve) => this.server.close(resolve));
+    await this.close();
   }
 }
 

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { isClosedError, isOutcomeUnknown, retryInfo } from '@outlast/core-retry';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -243,6 +245,34 @@ describe('a create', () => {
   });
 });
 
+describe('an upload', () => {
+  it('is sent whole, however often it must be begun', async () => {
+    const artifact_uri = 'mlflow-artifacts:/0/r/artifacts';
+    let puts = 0;
+    const server = await serve(({ method, url }, response) => {
+      if (method === 'PUT') puts += 1;
+      if (url.includes('runs/get')) json(response, { run: { info: { artifact_uri }, data: {} } });
+      else if (puts === 2) response.destroy();
+      else response.end();
+    });
+    const { port } = server;
+    const client = connect(server, { retry: { maxAttempts: 4, waitMs: 5000 } });
+    await client.logText('r', 'first', 'a.txt');
+    await server.close();
+    let down = false;
+    client.policy.on('down', () => {
+      down = true;
+    });
+    const file = fileURLToPath(import.meta.url);
+    const pending = client.logArtifact('r', file);
+    await expect.poll(() => down).toBe(true);
+    await server.listen(port);
+    await pending;
+    const sent = server.asked.filter(({ method }) => method === 'PUT').map(({ body }) => body);
+    expect(sent).toEqual(['first', readFileSync(file, 'utf8'), readFileSync(file, 'utf8')]);
+  });
+});
+
 describe('metrics', () => {
   it('are not repeated where the store would keep them twice', async () => {
     const server = await serve(({ url }, response) => {
@@ -252,6 +282,13 @@ describe('metrics', () => {
     const error = await failed(connect(server).logMetric('r', 'loss', 1));
     expect(isOutcomeUnknown(error)).toBe(true);
     expect(server.asked.filter(({ url }) => url.includes('log-metric')).length).toBe(1);
+  });
+
+  it('keep within their bounds while it is asked which store that is', async () => {
+    const server = await serve(() => {});
+    const start = performance.now();
+    await failed(connect(server).logMetric('r', 'loss', 1, { totalTimeoutMs: 100 }));
+    expect(performance.now() - start).toBeLessThan(1500);
   });
 });
 
@@ -277,6 +314,22 @@ describe('the caller’s own classifier', () => {
       ({ category: 'unavailable', transient: true, outcome: 'unknown' }) as const;
     await failed(connect(server, { retry: { maxAttempts: 3, classify } }).getRun('r'));
     expect(server.asked.length).toBe(3);
+  });
+});
+
+describe('an answer that nobody reads', () => {
+  it('may be cut without ending the process', async () => {
+    const server = await serve(({ method, url }, response) => {
+      const artifact_uri = 'mlflow-artifacts:/0/r/artifacts';
+      if (url.includes('runs/get')) json(response, { run: { info: { artifact_uri }, data: {} } });
+      else if (method === 'PUT') {
+        response.writeHead(200, { 'content-length': '100' });
+        response.write('{', () => response.destroy());
+      }
+    });
+    const client = connect(server);
+    await client.logText('r', 'text', 'a.txt');
+    await expect.poll(() => client.transport.gate.load.running).toBe(0);
   });
 });
 
