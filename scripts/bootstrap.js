@@ -8,6 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { kafkaPresent, kafkaTools, prepareKafka } from './kafka.js';
+import { mlflowPresent, mlflowTools, prepareMlflow } from './mlflow.js';
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const MODULES = path.join(ROOT, 'node_modules');
@@ -18,7 +19,7 @@ const isRoot = process.getuid?.() === 0;
 /**
  * Makes the checkout ready to run. Silent about what is ready already, one line for everything it does.
  * A PostgreSQL comes with npm. `servers` names what else is wanted: `postgres`, a second major of it, `redis`,
- * `nginx`, `pgbouncer`, `kafka`, and `kafka-second`, an older one of it. They are installed with apt-get where that is allowed (root, or CI=true with sudo); where it is not,
+ * `nginx`, `pgbouncer`, `kafka`, `kafka-second`, an older one of it, and `mlflow`. They are installed with apt-get where that is allowed (root, or CI=true with sudo); where it is not,
  * a line says why, and what would cure it. Rejects with a sentence that names what to do.
  */
 export async function bootstrap({ servers = [] } = {}) {
@@ -195,6 +196,14 @@ const SERVERS = {
   },
   kafka: kafka('4.1.1', 'Kafka'),
   'kafka-second': kafka('3.9.1', 'a second Kafka'),
+  mlflow: {
+    present: mlflowPresent,
+    what: 'MLflow',
+    packages: ['python3', 'python3-venv'],
+    brew: 'python3',
+    tools: mlflowTools,
+    prepare: () => prepareMlflow({ run, say }),
+  },
 };
 
 /** Java and Maven are the system's to bring, the broker is fetched with them. */

@@ -2,6 +2,7 @@ import { benchCore } from './core.js';
 import { save } from './harness.js';
 import { benchHttp } from './http.js';
 import { benchKafka } from './kafka.js';
+import { benchMlflow } from './mlflow.js';
 import { benchPostgres } from './postgres.js';
 import { benchRedis } from './redis.js';
 
@@ -11,6 +12,7 @@ const BENCHMARKS = {
   redis: benchRedis,
   kafka: benchKafka,
   http: benchHttp,
+  mlflow: benchMlflow,
 } as const;
 
 const asked = process.argv.slice(2);

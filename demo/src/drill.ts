@@ -70,5 +70,7 @@ export interface Drill {
   readonly reads?: boolean;
   /** Whether its application has transactions. Default true. */
   readonly transactions?: boolean;
+  /** How much longer than the longest outage nobody's work may stand still, ms. Default 250. */
+  readonly graceMs?: number;
   run(run: Run): Promise<Outcome>;
 }

@@ -5,4 +5,5 @@ export const DRILLS: Readonly<Record<string, () => Promise<Drill>>> = {
   postgres: async () => (await import('./postgres/drill.js')).postgresDrill,
   redis: async () => (await import('./redis/drill.js')).redisDrill,
   kafka: async () => (await import('./kafka/drill.js')).kafkaDrill,
+  mlflow: async () => (await import('./mlflow/drill.js')).mlflowDrill,
 };

@@ -48,7 +48,7 @@ export function judge(
   const checks = [
     ...promised(drill, ours),
     ...rows(drill, ours),
-    gap(ours.lane, longestOutageMs),
+    gap(ours.lane, longestOutageMs, drill.graceMs ?? GRACE_MS),
     {
       what: 'The password in its address is seen nowhere',
       held: canarySeenIn.length === 0,
@@ -101,10 +101,10 @@ function rows({ transactions = true }: Drill, { audit }: LaneResult): Check[] {
   ];
 }
 
-function gap({ ledger }: Lane, longestOutageMs: number): Check {
+function gap({ ledger }: Lane, longestOutageMs: number, graceMs: number): Check {
   return {
-    what: `Longest gap between two successes ≤ longest outage + ${GRACE_MS} ms`,
-    held: ledger.longestGap.ms <= longestOutageMs + GRACE_MS,
+    what: `Longest gap between two successes ≤ longest outage + ${graceMs} ms`,
+    held: ledger.longestGap.ms <= longestOutageMs + graceMs,
     seen: `${figure(ledger.longestGap.ms)} ms; outage ${figure(longestOutageMs)} ms`,
   };
 }

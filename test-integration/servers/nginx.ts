@@ -21,9 +21,13 @@ export interface Nginx extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
-/** The system's nginx on a free port, or why there is none; with CI=true the reason is thrown. */
-export async function takeNginx(): Promise<Nginx | Skipped> {
-  if (findNginx() !== undefined) return startNginx();
+/**
+ * The system's nginx on a free port, or why there is none; with CI=true the reason is thrown.
+ *
+ * @param locations added to the server's block
+ */
+export async function takeNginx(locations = ''): Promise<Nginx | Skipped> {
+  if (findNginx() !== undefined) return startNginx(locations);
   const install =
     process.platform === 'darwin'
       ? 'run `brew install nginx`'

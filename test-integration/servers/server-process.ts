@@ -22,6 +22,10 @@ export interface ServerProgram {
   identity?: Identity | undefined;
   /** Whether it ends, and its folder goes, even when this process is killed with -9. Default false. */
   watched?: boolean;
+  /** Added to the environment. */
+  env?: Readonly<Record<string, string>>;
+  /** How long a start may take, ms. Default 30 000. */
+  startMs?: number;
 }
 
 /** One server process that is a child of ours: started, stopped, killed, paused, started again. */
@@ -49,7 +53,7 @@ export class ServerProcess {
     const child = this.#spawn();
     try {
       await waitFor(() => this.#child !== child || answers(), {
-        timeoutMs: START_MS,
+        timeoutMs: this.#of.startMs ?? START_MS,
         what: `${this.#of.name} to start`,
       });
     } catch (error) {
@@ -96,12 +100,13 @@ export class ServerProcess {
   }
 
   #spawn(): ChildProcess {
-    const { program, args, folder, identity, watched } = this.#of;
+    const { program, args, folder, identity, watched, env } = this.#of;
     const log = openSync(this.#log, 'a');
     const child = spawn(program, args, {
       ...identity,
       cwd: folder,
       stdio: ['ignore', log, log],
+      env: { ...process.env, ...env },
     });
     closeSync(log);
     this.#child = child;

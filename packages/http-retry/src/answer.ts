@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { redact } from '@outlast/core-retry/connector';
 import { AxiosError, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
 
 const TEXT_BYTES = 8192;
@@ -14,7 +15,8 @@ export async function refusal(response: AxiosResponse<Readable>): Promise<AxiosE
     code,
     response.config as InternalAxiosRequestConfig,
     response.request,
-    { ...response, data: text },
+    // Some servers say back what they were told.
+    { ...response, data: redact(text) },
   );
 }
 

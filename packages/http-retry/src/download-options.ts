@@ -1,4 +1,4 @@
-import { OptionError, type PartialClassify } from '@outlast/core-retry';
+import { OptionError, type PartialClassify, type RetryPolicy } from '@outlast/core-retry';
 import {
   abortSignal,
   type Check,
@@ -81,6 +81,8 @@ export interface DownloadOptions {
   readonly client?: AxiosInstance;
   /** Attempts, delays, patience, `totalTimeoutMs`. `attemptTimeoutMs` bounds the wait for the headers only. */
   readonly retry?: HttpRetryOptions;
+  /** With an instance of plain axios: whose attempts, budget, breaker and events these are. Default: its own. */
+  readonly policy?: RetryPolicy;
   readonly headers?: Readonly<Record<string, string>>;
   /** The file's size in bytes, if known: what arrives is checked against it. */
   readonly expectedSize?: number;
@@ -140,6 +142,7 @@ const isClient: Check = (value) =>
 const KNOWN: Known<DownloadOptions> = {
   client: isClient,
   retry: undefined,
+  policy: undefined,
   headers: isHeaders,
   expectedSize: wholeNumber(0),
   sha256: isHash,

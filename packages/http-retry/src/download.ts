@@ -40,7 +40,9 @@ export async function download(
     typeof source === 'function' ? source : () => ({ url: String(source) });
   try {
     await refuseFolder(path);
-    const first = await ask({ request: 1, bytes: 0, restarts: 0 });
+    // Without an identity the first URL is one; whoever names one is asked when it is known what is there.
+    const first =
+      options.identity === undefined ? await ask({ request: 1, bytes: 0, restarts: 0 }) : undefined;
     const partial = await openPartial(state, first, path, options);
     return await run(new Downloading(state, ask, first, path, options, partial), state, options);
   } catch (error) {
@@ -114,19 +116,20 @@ async function run(
 
 /** The means of a download without a client of ours. */
 function plainState(options: DownloadOptions): ClientState {
-  const settings = clientSettings(options.retry);
+  const own = clientSettings(options.retry);
+  const settings = options.policy === undefined ? own : { ...own, policy: options.policy };
   const base = options.client ?? axios.create();
   return { ...settings, base, origins: new Origins(settings.policy) };
 }
 
 async function openPartial(
   state: ClientState,
-  first: DownloadRequest,
+  first: DownloadRequest | undefined,
   path: string,
   options: DownloadOptions,
 ): Promise<Partial> {
   const { partialPath = `${path}.part`, exclusive = false, expectedSize } = options;
-  const identity = options.identity ?? identityOf(state.base, first.url);
+  const identity = options.identity ?? identityOf(state.base, first?.url ?? '');
   const hashed = options.sha256 !== undefined && options.sha256 !== false;
   try {
     return await Partial.open({ path, partialPath, identity, expectedSize, hashed, exclusive });

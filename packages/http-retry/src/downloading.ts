@@ -28,6 +28,7 @@ import { Progress } from './progress.js';
 import { judge, type Plan, plan, strongEtag, urlIdentity } from './range.js';
 import { receive, silence } from './receive.js';
 import { routeOf } from './route.js';
+import { hideSecrets } from './secrets.js';
 
 const NOTHING = Buffer.alloc(0);
 // A page instead of the file may be a proxy's that restarts; two are an answer.
@@ -57,7 +58,7 @@ export class Downloading {
   constructor(
     state: ClientState,
     source: DownloadSource,
-    first: DownloadRequest,
+    first: DownloadRequest | undefined,
     path: string,
     options: DownloadOptions,
     partial: Partial,
@@ -85,6 +86,8 @@ export class Downloading {
       return undefined;
     } catch (thrown) {
       const error = isDiskFull(thrown) ? new DiskFullError(this.path, thrown) : thrown;
+      // Not only what surfaces: events carry it too, and the source is shown it.
+      hideSecrets(error);
       this.lastError = error;
       if (error instanceof UnexpectedHtmlError) this.pages += 1;
       if (this.partial.bytes <= this.farthest) throw error;

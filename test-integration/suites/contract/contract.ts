@@ -48,6 +48,8 @@ export interface Contract {
   readonly handshake?: boolean;
   /** Whether the service can tell what became of a write whose answer was lost, so that nothing surfaces. Default false. */
   readonly resolves?: boolean;
+  /** How many reads are made before and after a service goes away under load. Default 200; fewer of a slow one. */
+  readonly load?: number;
   /** The codes with which the driver says that nobody listens. */
   readonly refusedCode: string;
   /**
