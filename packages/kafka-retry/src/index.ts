@@ -3,7 +3,9 @@ import { Kafka } from './kafka.js';
 
 export {
   ClosedError,
+  CommitOutcomeUnknownError,
   isClosedError,
+  isCommitOutcomeUnknownError,
   isDeadlineExceededError,
   isOptionError,
   isOutcomeUnknown,
@@ -71,6 +73,12 @@ export {
 } from './options.js';
 export type { RetryProducer, SendBatchRecord, SendRecord } from './producer.js';
 export type { MessageResult } from './publish.js';
+export type {
+  Transaction as RetryTransaction,
+  TransactionBody,
+  TransactionContext,
+  TransactionOptions,
+} from './transactions.js';
 export { Kafka };
 
 /** kafkajs has everything on its default export; so have we, with our Kafka. */

@@ -1,6 +1,14 @@
 import type { RetryPolicy } from '@outlast/core-retry';
 import { redact } from '@outlast/core-retry/connector';
-import { type Consumer, Kafka as DriverKafka, Partitioners, type Producer } from 'kafkajs';
+import {
+  type Consumer,
+  Kafka as DriverKafka,
+  type ISocketFactory,
+  logLevel,
+  Partitioners,
+  type Producer,
+  type RetryOptions,
+} from 'kafkajs';
 import {
   CONSUMER_DEFAULTS,
   createConsumer,
@@ -27,14 +35,18 @@ import { internals, type WireOptions } from './wire.js';
 const DEFAULT_METADATA_MAX_AGE_MS = 300_000;
 const DEFAULT_CONNECTION_TIMEOUT_MS = 1000;
 
-/** What a producer gets that has a `transactionalId`: kafkajs' own, untouched. */
-interface TransactionalConfig extends RetryProducerConfig {
-  readonly transactionalId: string;
-}
+/** Inside a transaction kafkajs gets over a lost connection or a leader that moved; what takes longer is begun anew. */
+const TRANSACTION_RETRY = {
+  retries: 5,
+  initialRetryTime: 50,
+  maxRetryTime: 500,
+  factor: 0.2,
+  multiplier: 2,
+};
 
 /**
- * `Kafka` of kafkajs whose producers lose and double nothing, and whose consumers no handler can end. Admin clients
- * and producers with a `transactionalId` are kafkajs' own.
+ * `Kafka` of kafkajs whose producers lose and double nothing, whose consumers no handler can end, and whose admin
+ * clients get over outages.
  */
 export class Kafka extends DriverKafka {
   /** Who tells what happens: `kafka.policy.on('down', …)`. */
@@ -55,18 +67,14 @@ export class Kafka extends DriverKafka {
   }
 
   /**
-   * A producer as kafkajs has it, on sequence numbers of its own: see docs/kafka.md. With a `transactionalId` it is
-   * kafkajs' own.
+   * A producer as kafkajs has it, on sequence numbers of its own: see docs/kafka.md.
    *
    * @throws OptionError naming the option, the value and what is valid
    */
-  override producer(config: TransactionalConfig): Producer;
-  override producer(config?: RetryProducerConfig): RetryProducer;
-  override producer(config: RetryProducerConfig = {}): Producer | RetryProducer {
+  override producer(config: RetryProducerConfig = {}): RetryProducer & Producer {
     const own = producerSettings(config);
-    const narrowed = this.#narrowed(config.retry);
-    if (config.transactionalId !== undefined) return this.#driverProducer(config, narrowed);
-    return createProducer(this.#producerOptions(config, own, narrowed));
+    const options = this.#producerOptions(config, own, this.#narrowed(config.retry));
+    return createProducer(options) as RetryProducer & Producer;
   }
 
   /** Whether the brokers answer, who they are, and how far a group is behind. Never rejects. */
@@ -89,12 +97,14 @@ export class Kafka extends DriverKafka {
       metadataMaxAge,
       allowAutoTopicCreation,
     } = config;
+    const partitioner = createPartitioner();
     return {
       ...own,
       ...narrowed,
       wire: this.#wire(),
       seeds: this.#config.brokers,
-      partitioner: createPartitioner(),
+      partitioner,
+      transactional: this.#transactional(config, partitioner),
       allowAutoTopicCreation: allowAutoTopicCreation ?? true,
       metadataMaxAgeMs: metadataMaxAge ?? DEFAULT_METADATA_MAX_AGE_MS,
       logger: this.logger().namespace('Producer'),
@@ -147,11 +157,37 @@ export class Kafka extends DriverKafka {
     return clientSettings(both, this.#config.requestTimeout);
   }
 
-  #driverProducer(config: RetryProducerConfig, { driver }: ClientSettings): Producer {
-    const { retry, lingerMs, maxBatchBytes, maxQueueBytes, overflow, messageIds, ...rest } = config;
-    return super.producer({
-      ...rest,
-      ...(retry !== undefined && driver !== undefined && { retry: driver }),
+  #transactional(
+    config: RetryProducerConfig,
+    partitioner: ProducerOptions['partitioner'],
+  ): ProducerOptions['transactional'] {
+    const { transactionalId, transactionTimeout, maxInFlightRequests } = config;
+    if (transactionalId === undefined) return undefined;
+    const { allowAutoTopicCreation, metadataMaxAge } = config;
+    return {
+      client: (socketFactory) => this.#driver(socketFactory, TRANSACTION_RETRY),
+      socketFactory: this.#wire().socketFactory as ISocketFactory,
+      partitioner,
+      config: {
+        transactionalId,
+        ...(transactionTimeout !== undefined && { transactionTimeout }),
+        ...(maxInFlightRequests !== undefined && { maxInFlightRequests }),
+        ...(allowAutoTopicCreation !== undefined && { allowAutoTopicCreation }),
+        ...(metadataMaxAge !== undefined && { metadataMaxAge }),
+      },
+    };
+  }
+
+  /** kafkajs' own client on sockets that can be thrown away; what it reports of them is of no interest then. */
+  #driver(socketFactory: ISocketFactory, retry: RetryOptions): DriverKafka {
+    const { retry: _, ...config } = this.#config;
+    const loud = config.logLevel === logLevel.DEBUG;
+    return new DriverKafka({
+      ...config,
+      requestTimeout: this.#settings.requestTimeoutMs,
+      socketFactory,
+      retry,
+      logLevel: loud ? logLevel.DEBUG : logLevel.NOTHING,
     });
   }
 

@@ -1,6 +1,7 @@
 import type { RetryPolicy } from '@outlast/core-retry';
 import type {
   CompressionTypes,
+  Transaction as DriverTransaction,
   Logger,
   Message,
   Producer,
@@ -8,6 +9,7 @@ import type {
   RecordMetadata,
 } from 'kafkajs';
 import { KafkaJSError, KafkaJSNonRetriableError } from './driver.js';
+import { askCommit } from './end-transaction.js';
 import { Engine } from './engine.js';
 import type { EngineOptions } from './engine-options.js';
 import { misuse } from './errors.js';
@@ -17,6 +19,8 @@ import { Publish } from './publish.js';
 import { recordBytes } from './record-batch.js';
 import { recordOf } from './records.js';
 import { checkBounds, type SendBounds } from './send-bounds.js';
+import { type SessionOptions, TransactionSession } from './transaction-session.js';
+import { type TransactionBody, type TransactionOptions, Transactions } from './transactions.js';
 import { internals } from './wire.js';
 
 /** What kafkajs' `send` takes, and ours. */
@@ -39,9 +43,19 @@ export interface SendBatchRecord extends SendBounds {
 }
 
 /** kafkajs' producer, and what ours has more. */
-export interface RetryProducer extends Omit<Producer, 'send' | 'sendBatch' | 'disconnect'> {
+export interface RetryProducer
+  extends Omit<Producer, 'send' | 'sendBatch' | 'disconnect' | 'transaction'> {
   send(record: SendRecord): Promise<RecordMetadata[]>;
   sendBatch(batch: SendBatchRecord): Promise<RecordMetadata[]>;
+  /** kafkajs' own: begins one, which is yours to commit or abort. Nothing of it is run again. */
+  transaction(): Promise<DriverTransaction>;
+  /**
+   * Begins a transaction, runs `fn`, and commits. What fails before the commit was sent is run again, `fn` and
+   * all; one whose answer was lost is asked for.
+   *
+   * @throws CommitOutcomeUnknownError if it cannot be found out whether it was committed; otherwise it was not
+   */
+  transaction<T>(fn: TransactionBody<T>, options?: TransactionOptions): Promise<T>;
   /** Resolves when everything that has been sent by now has ended, well or not. */
   flush(): Promise<void>;
   /**
@@ -68,6 +82,8 @@ export interface ProducerOptions extends EngineOptions {
   readonly waitMs: number;
   /** Whether the caller has asked for sequence numbers himself, and so refuses other `acks` than -1. */
   readonly numbersAsked: boolean;
+  /** How to have kafkajs' producer for transactions, if there is a `transactionalId`. */
+  readonly transactional: Omit<SessionOptions, 'watch'> | undefined;
 }
 
 type Status = 'new' | 'connected' | 'disconnecting' | 'disconnected';
@@ -85,6 +101,9 @@ export function createProducer(options: ProducerOptions): RetryProducer {
     engine ??= new Engine(options);
     return engine;
   };
+
+  const transactions =
+    options.transactional && transactionsOf(options.transactional, options, running);
 
   const publish = (
     record: Omit<SendBatchRecord, 'topicMessages'>,
@@ -123,6 +142,7 @@ export function createProducer(options: ProducerOptions): RetryProducer {
     connect: async (): Promise<void> => {
       const fresh = status === 'disconnected' || status === 'new';
       if (status === 'disconnected') status = 'new';
+      transactions?.reopen();
       await running().reach(options.waitMs);
       if (fresh && status === 'new') {
         status = 'connected';
@@ -135,6 +155,7 @@ export function createProducer(options: ProducerOptions): RetryProducer {
       status = 'disconnecting';
       const ending = engine;
       engine = undefined;
+      await transactions?.close((work) => atMost(graceMs, work, clock));
       if (ending !== undefined) {
         await atMost(graceMs, ending.settled(), clock);
         ending.close();
@@ -169,18 +190,49 @@ export function createProducer(options: ProducerOptions): RetryProducer {
       });
     },
 
-    transaction: (): never => {
-      throw new KafkaJSNonRetriableError(
-        'Must provide transactional id for transactional producer',
-      );
+    transaction: async (fn?: TransactionBody<unknown>, bounds?: TransactionOptions) => {
+      if (transactions === undefined) {
+        throw new KafkaJSNonRetriableError(
+          'Must provide transactional id for transactional producer',
+        );
+      }
+      return fn === undefined ? transactions.begin() : transactions.run(fn, bounds);
     },
 
     healthCheck: (): Promise<Health> => checkHealth(policy, engine ?? new Engine(options), !engine),
   };
-  const { transaction } = producer;
-  return Object.assign(producer, {
-    transaction: async () => transaction(),
-  }) as unknown as RetryProducer;
+  return producer as unknown as RetryProducer;
+}
+
+function transactionsOf(
+  transactional: Omit<SessionOptions, 'watch'>,
+  { policy, waitMs, totalTimeoutMs, once, wire }: ProducerOptions,
+  running: () => Engine,
+): Transactions {
+  const { transactionalId } = transactional.config;
+  const { clock } = policy.settings;
+  const { events, unwrap } = internals.producerEvents;
+  const emitter = wire.instrumentationEmitter;
+  const watch = (driver: Producer): void => {
+    for (const key of ['REQUEST', 'REQUEST_TIMEOUT', 'REQUEST_QUEUE_SIZE'] as const) {
+      driver.on(driver.events[key], ({ payload }) =>
+        emitter.emit(unwrap(events[key] as string), payload),
+      );
+    }
+  };
+  return new Transactions({
+    policy,
+    transactionalId,
+    waitMs,
+    totalTimeoutMs,
+    once,
+    open: () => new TransactionSession({ ...transactional, watch }),
+    reach: (limitMs) => running().reach(limitMs),
+    askCommit: (body, limitMs, signal) => {
+      const { connections, metadata } = running();
+      return askCommit({ connections, metadata, clock, transactionalId, body, limitMs, signal });
+    },
+  });
 }
 
 function checkAcks(acks: unknown, numbersAsked: boolean): void {

@@ -57,7 +57,7 @@ interface Broker {
 }
 
 /** The requests that we make. */
-export type Api = 'Produce' | 'Metadata' | 'InitProducerId';
+export type Api = 'Produce' | 'Metadata' | 'InitProducerId' | 'GroupCoordinator' | 'EndTxn';
 
 type Definition = { readonly versions: readonly string[] };
 

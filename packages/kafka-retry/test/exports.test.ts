@@ -4,12 +4,14 @@ import * as ours from '../src/index.js';
 
 const OWN = [
   'ClosedError',
+  'CommitOutcomeUnknownError',
   'OptionError',
   'OutlastError',
   'QueueFullError',
   'RETRYABLE_CODES',
   'classifyKafka',
   'isClosedError',
+  'isCommitOutcomeUnknownError',
   'isDeadlineExceededError',
   'isOptionError',
   'isOutcomeUnknown',

@@ -17,7 +17,13 @@ describe('what is taken from inside kafkajs', () => {
         true,
       ]);
     }
-    expect(internals.apiKeys, HELP).toMatchObject({ Produce: 0, Metadata: 3, InitProducerId: 22 });
+    expect(internals.apiKeys, HELP).toMatchObject({
+      Produce: 0,
+      Metadata: 3,
+      GroupCoordinator: 10,
+      InitProducerId: 22,
+      EndTxn: 26,
+    });
     expect(
       internals.errorCodes.find(({ code }) => code === 45),
       HELP,
