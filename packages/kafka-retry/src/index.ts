@@ -14,6 +14,7 @@ export {
   retryInfo,
 } from '@outlast/core-retry';
 export * from 'kafkajs';
+export type { RetryAdmin } from './admin.js';
 export { classifyKafka, RETRYABLE_CODES } from './classify.js';
 export type {
   HandlerExtras,
@@ -68,6 +69,7 @@ export { messageResults } from './ledger.js';
 export {
   type KafkaRetryOptions,
   kafkaRetry,
+  type RetryAdminConfig,
   type RetryKafkaConfig,
   type RetryProducerConfig,
 } from './options.js';

@@ -9,6 +9,7 @@ import {
   type Producer,
   type RetryOptions,
 } from 'kafkajs';
+import { createAdmin, type RetryAdmin } from './admin.js';
 import {
   CONSUMER_DEFAULTS,
   createConsumer,
@@ -24,6 +25,7 @@ import {
   clientSettings,
   type ProducerSettings,
   producerSettings,
+  type RetryAdminConfig,
   type RetryKafkaConfig,
   type RetryProducerConfig,
   refuseTypingErrors,
@@ -43,6 +45,9 @@ const TRANSACTION_RETRY = {
   factor: 0.2,
   multiplier: 2,
 };
+
+/** An admin client of kafkajs looks again at once, for a controller that has moved; the rest is its policy's. */
+const ADMIN_RETRY = { ...TRANSACTION_RETRY, retries: 2 };
 
 /**
  * `Kafka` of kafkajs whose producers lose and double nothing, whose consumers no handler can end, and whose admin
@@ -75,6 +80,35 @@ export class Kafka extends DriverKafka {
     const own = producerSettings(config);
     const options = this.#producerOptions(config, own, this.#narrowed(config.retry));
     return createProducer(options) as RetryProducer & Producer;
+  }
+
+  /**
+   * An admin client as kafkajs has it, whose operations get over outages: see docs/kafka.md.
+   *
+   * @throws OptionError naming the option, the value and what is valid
+   */
+  override admin({ retry }: RetryAdminConfig = {}): RetryAdmin {
+    const { policy, waitMs, once } = this.#narrowed(retry);
+    const options = this.#producerOptions({}, producerSettings({}), this.#settings);
+    const { wire } = options;
+    let engine: Engine | undefined;
+    return createAdmin({
+      policy,
+      waitMs,
+      once,
+      logger: this.logger().namespace('Admin'),
+      emitter: wire.instrumentationEmitter,
+      socketFactory: wire.socketFactory as ISocketFactory,
+      client: (socketFactory) => this.#driver(socketFactory, ADMIN_RETRY),
+      reach: (limitMs) => {
+        engine ??= new Engine(options);
+        return engine.reach(limitMs);
+      },
+      close: () => {
+        engine?.close();
+        engine = undefined;
+      },
+    });
   }
 
   /** Whether the brokers answer, who they are, and how far a group is behind. Never rejects. */

@@ -34,6 +34,11 @@ export interface RetryKafkaConfig extends Omit<KafkaConfig, 'retry'> {
   readonly retry?: KafkaRetryOptions;
 }
 
+/** Everything that `kafka.admin()` of kafkajs takes, in both vocabularies. */
+export interface RetryAdminConfig {
+  readonly retry?: KafkaRetryOptions;
+}
+
 /** Everything that `kafka.producer()` of kafkajs takes, and ours. */
 export interface RetryProducerConfig extends Omit<ProducerConfig, 'retry'> {
   readonly retry?: KafkaRetryOptions;

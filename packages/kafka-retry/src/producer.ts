@@ -14,6 +14,7 @@ import { Engine } from './engine.js';
 import type { EngineOptions } from './engine-options.js';
 import { misuse } from './errors.js';
 import { checkHealth, type Health } from './health.js';
+import { listening, passOn } from './instrumentation.js';
 import type { TopicRecords } from './placement.js';
 import { Publish } from './publish.js';
 import { recordBytes } from './record-batch.js';
@@ -93,7 +94,7 @@ export function createProducer(options: ProducerOptions): RetryProducer {
   const { policy, logger } = options;
   const { clock } = policy.settings;
   const emitter = options.wire.instrumentationEmitter;
-  const { events, wrap, unwrap } = internals.producerEvents;
+  const { events } = internals.producerEvents;
   let status: Status = 'new';
   let engine: Engine | undefined;
 
@@ -176,19 +177,7 @@ export function createProducer(options: ProducerOptions): RetryProducer {
 
     logger: (): Logger => logger,
 
-    on: (name: string, listener: (event: never) => unknown): (() => void) => {
-      if (!Object.values(events).includes(name)) {
-        const names = Object.keys(events).map((key) => `producer.events.${key}`);
-        throw new KafkaJSNonRetriableError(`Event name should be one of ${names.join(', ')}`);
-      }
-      return emitter.addListener(unwrap(name), (event) => {
-        event.type = wrap(event.type);
-        // What a listener throws is its own affair, as in kafkajs.
-        new Promise((resolve) => resolve(listener(event as never))).catch((error: Error) =>
-          logger.error(`Failed to execute listener: ${error.message}`, { eventName: name }),
-        );
-      });
-    },
+    on: listening('producer', internals.producerEvents, emitter, logger),
 
     transaction: async (fn?: TransactionBody<unknown>, bounds?: TransactionOptions) => {
       if (transactions === undefined) {
@@ -211,15 +200,8 @@ function transactionsOf(
 ): Transactions {
   const { transactionalId } = transactional.config;
   const { clock } = policy.settings;
-  const { events, unwrap } = internals.producerEvents;
-  const emitter = wire.instrumentationEmitter;
-  const watch = (driver: Producer): void => {
-    for (const key of ['REQUEST', 'REQUEST_TIMEOUT', 'REQUEST_QUEUE_SIZE'] as const) {
-      driver.on(driver.events[key], ({ payload }) =>
-        emitter.emit(unwrap(events[key] as string), payload),
-      );
-    }
-  };
+  const watch = (driver: Producer): void =>
+    passOn(driver, internals.producerEvents, wire.instrumentationEmitter);
   return new Transactions({
     policy,
     transactionalId,

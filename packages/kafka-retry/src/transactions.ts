@@ -19,6 +19,7 @@ import type { Transaction as DriverTransaction } from 'kafkajs';
 import { classifyKafka } from './classify.js';
 import type { CommitFate } from './end-transaction.js';
 import { misuse } from './errors.js';
+import { openPatiently, unless } from './patience.js';
 import { type AskCommit, classifyOpen, isFenced, OpenTransaction } from './transaction.js';
 import type { TransactionSession } from './transaction-session.js';
 
@@ -67,8 +68,6 @@ export interface TransactionsHost {
 
 const OPERATION = 'kafka.transaction';
 const ASK_COMMIT_MS = 30_000;
-const FIRST_DELAY_MS = 50;
-const LONGEST_DELAY_MS = 500;
 const ONGOING =
   'There is already an ongoing transaction for this producer. Please end the transaction before beginning another.';
 
@@ -234,26 +233,28 @@ export class Transactions {
   }
 
   /** A transaction on a session that works, however long that takes within its bounds. */
-  private async acquire(signal: AbortSignal, limitMs: number): Promise<OpenTransaction> {
+  private acquire(signal: AbortSignal, leftMs: number): Promise<OpenTransaction> {
     const { host } = this;
-    const { clock } = host.policy.settings;
-    const until = clock.now() + Math.min(host.once ? 0 : host.waitMs, limitMs);
-    for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(2 * delayMs, LONGEST_DELAY_MS)) {
-      if (this.closed) throw new ClosedError('The producer');
-      if (this.fenced !== undefined) throw this.fenced.error;
-      this.session ??= host.open();
-      const { session } = this;
-      try {
-        const driver = await unless(signal, session.begin());
-        return new OpenTransaction(driver, session);
-      } catch (error) {
-        session.discard();
-        if (this.session === session) this.session = undefined;
-        if (signal.aborted || this.closed || !classifyOpen(error).transient) throw error;
-        if (clock.now() >= until) throw error;
-      }
-      await unless(signal, host.reach(Math.max(0, until - clock.now())));
-      await unless(signal, new Promise<void>((done) => clock.setTimeout(done, delayMs)));
+    return openPatiently(() => this.open(), {
+      clock: host.policy.settings.clock,
+      limitMs: host.once ? 0 : Math.min(host.waitMs, leftMs),
+      signal,
+      isTransient: (error) => !this.closed && classifyOpen(error).transient,
+      reach: (limitMs) => host.reach(limitMs),
+    });
+  }
+
+  private async open(): Promise<OpenTransaction> {
+    if (this.closed) throw new ClosedError('The producer');
+    if (this.fenced !== undefined) throw this.fenced.error;
+    this.session ??= this.host.open();
+    const { session } = this;
+    try {
+      return new OpenTransaction(await session.begin(), session);
+    } catch (error) {
+      session.discard();
+      if (this.session === session) this.session = undefined;
+      throw error;
     }
   }
 
@@ -316,14 +317,5 @@ function check(body: unknown, options: TransactionOptions): void {
     maxAttempts: wholeNumber(1, true),
     totalTimeoutMs: duration({ min: 1 }),
     signal: abortSignal,
-  });
-}
-
-function unless<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const stop = (): void => reject(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
   });
 }

@@ -61,6 +61,13 @@ export type Api = 'Produce' | 'Metadata' | 'InitProducerId' | 'GroupCoordinator'
 
 type Definition = { readonly versions: readonly string[] };
 
+/** The names of events, and what they are called inside. */
+export interface InstrumentationEvents {
+  readonly events: Readonly<Record<string, string>>;
+  readonly wrap: (name: string) => string;
+  readonly unwrap: (name: string) => string;
+}
+
 interface Emitter {
   emit(name: string, payload?: unknown): void;
   addListener(name: string, listener: (event: { type: string }) => void): () => void;
@@ -107,11 +114,8 @@ interface Internals {
   ) => { compress(encoder: { readonly buffer: Buffer }): Promise<Buffer> } | null;
   readonly defaultSocketFactory: () => unknown;
   readonly InstrumentationEventEmitter: new () => Emitter;
-  readonly producerEvents: {
-    readonly events: Readonly<Record<string, string>>;
-    readonly wrap: (name: string) => string;
-    readonly unwrap: (name: string) => string;
-  };
+  readonly producerEvents: InstrumentationEvents;
+  readonly adminEvents: InstrumentationEvents;
 }
 
 const protocol = load('kafkajs/src/protocol/requests') as Pick<Internals, 'requests' | 'lookup'>;
@@ -139,10 +143,11 @@ export const internals: Internals = {
   InstrumentationEventEmitter: load(
     'kafkajs/src/instrumentation/emitter',
   ) as Internals['InstrumentationEventEmitter'],
-  producerEvents: load('kafkajs/src/producer/instrumentationEvents') as Internals['producerEvents'],
+  producerEvents: load('kafkajs/src/producer/instrumentationEvents') as InstrumentationEvents,
+  adminEvents: load('kafkajs/src/admin/instrumentationEvents') as InstrumentationEvents,
 };
 
-export type { Broker as WireBroker, Pool as WirePool, Protocol };
+export type { Broker as WireBroker, Emitter as WireEmitter, Pool as WirePool, Protocol };
 
 /** A broker object of kafkajs for one address, with its pool; nothing is dialled yet. */
 export function makeBroker(
