@@ -63,7 +63,14 @@ export {
   KafkaJSUnsupportedMagicByteInMessageSet,
   ResourcePatternTypes,
 } from './driver.js';
-export { isQueueFullError, QueueFullError } from './errors.js';
+export {
+  isQueueFullError,
+  isSpoolFullError,
+  isSpoolLockedError,
+  QueueFullError,
+  SpoolFullError,
+  SpoolLockedError,
+} from './errors.js';
 export type { Health } from './health.js';
 export { messageResults } from './ledger.js';
 export {
@@ -72,9 +79,11 @@ export {
   type RetryAdminConfig,
   type RetryKafkaConfig,
   type RetryProducerConfig,
+  type SpoolOptions,
 } from './options.js';
 export type { RetryProducer, SendBatchRecord, SendRecord } from './producer.js';
 export type { MessageResult } from './publish.js';
+export { type RefusedSend, refusedSends } from './refused.js';
 export type {
   Transaction as RetryTransaction,
   TransactionBody,

@@ -8,6 +8,7 @@ import type {
   ProducerEvents,
   RecordMetadata,
 } from 'kafkajs';
+import { Delivery } from './delivery.js';
 import { KafkaJSError, KafkaJSNonRetriableError } from './driver.js';
 import { askCommit } from './end-transaction.js';
 import { Engine } from './engine.js';
@@ -15,11 +16,12 @@ import type { EngineOptions } from './engine-options.js';
 import { misuse } from './errors.js';
 import { checkHealth, type Health } from './health.js';
 import { listening, passOn } from './instrumentation.js';
+import { bytesOf } from './memory.js';
 import type { TopicRecords } from './placement.js';
 import { Publish } from './publish.js';
-import { recordBytes } from './record-batch.js';
 import { recordOf } from './records.js';
 import { checkBounds, type SendBounds } from './send-bounds.js';
+import { Spooling, type SpoolSettings } from './spooling.js';
 import { type SessionOptions, TransactionSession } from './transaction-session.js';
 import { type TransactionBody, type TransactionOptions, Transactions } from './transactions.js';
 import { internals } from './wire.js';
@@ -57,7 +59,7 @@ export interface RetryProducer
    * @throws CommitOutcomeUnknownError if it cannot be found out whether it was committed; otherwise it was not
    */
   transaction<T>(fn: TransactionBody<T>, options?: TransactionOptions): Promise<T>;
-  /** Resolves when everything that has been sent by now has ended, well or not. */
+  /** Resolves when everything that has been sent by now has ended, well or not; with a spool: when it is acknowledged. */
   flush(): Promise<void>;
   /**
    * Takes nothing more, waits for what is under way, and closes.
@@ -72,9 +74,6 @@ export interface RetryProducer
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_GRACE_MS = 30_000;
-// What a waiting message takes in memory beside its content, and its send: measured, 160 and 1230 in all.
-const RECORD_OVERHEAD_BYTES = 120;
-const PUBLISH_OVERHEAD_BYTES = 1000;
 
 /** What a producer needs beside its engine's options. */
 export interface ProducerOptions extends EngineOptions {
@@ -83,6 +82,7 @@ export interface ProducerOptions extends EngineOptions {
   readonly waitMs: number;
   /** Whether the caller has asked for sequence numbers himself, and so refuses other `acks` than -1. */
   readonly numbersAsked: boolean;
+  readonly spool: SpoolSettings | undefined;
   /** How to have kafkajs' producer for transactions, if there is a `transactionalId`. */
   readonly transactional: Omit<SessionOptions, 'watch'> | undefined;
 }
@@ -99,9 +99,11 @@ export function createProducer(options: ProducerOptions): RetryProducer {
   let engine: Engine | undefined;
 
   const running = (): Engine => {
-    engine ??= new Engine(options);
+    engine ??= new Engine(spooling === undefined ? options : { ...options, keeper: spooling });
     return engine;
   };
+  const spooling =
+    options.spool && new Spooling({ ...options, settings: options.spool, engine: running });
 
   const transactions =
     options.transactional && transactionsOf(options.transactional, options, running);
@@ -122,17 +124,22 @@ export function createProducer(options: ProducerOptions): RetryProducer {
       checkAcks(acks, options.numbersAsked);
       if (signal?.aborted) throw signal.reason;
       const total = Math.min(record.totalTimeoutMs ?? Infinity, options.totalTimeoutMs);
-      const one = new Publish(
-        { acks, timeoutMs: timeout, compression },
-        clock.now(),
-        total,
-        resolve,
-        reject,
-      );
-      const withId = options.messageIds || (acks !== 0 && (acks !== -1 || !options.idempotent));
-      const records = recordsOf(one, topicMessages, clock.wallNow(), withId);
+      const kind = { acks, timeoutMs: timeout, compression };
+      const withId =
+        options.messageIds ||
+        spooling !== undefined ||
+        (acks !== 0 && (acks !== -1 || !options.idempotent));
+      const records = recordsOf(topicMessages, clock.wallNow(), withId);
+      const now = clock.now();
       if (records.length === 0) resolve([]);
-      else running().accept(one, records, signal);
+      else if (spooling !== undefined) {
+        const delivery = new Delivery(kind, records, { resolve, reject });
+        spooling.accept(delivery, now, { deadline: now + total, signal });
+      } else {
+        const one = new Publish(kind, now, total, resolve, reject);
+        one.bytes = bytesOf(records);
+        running().accept(one, records, signal);
+      }
     });
   };
 
@@ -144,6 +151,7 @@ export function createProducer(options: ProducerOptions): RetryProducer {
       const fresh = status === 'disconnected' || status === 'new';
       if (status === 'disconnected') status = 'new';
       transactions?.reopen();
+      await spooling?.open();
       await running().reach(options.waitMs);
       if (fresh && status === 'new') {
         status = 'connected';
@@ -158,14 +166,19 @@ export function createProducer(options: ProducerOptions): RetryProducer {
       engine = undefined;
       await transactions?.close((work) => atMost(graceMs, work, clock));
       if (ending !== undefined) {
-        await atMost(graceMs, ending.settled(), clock);
+        if (spooling === undefined) await atMost(graceMs, ending.settled(), clock);
+        else await spooling.beforeClose(ending, graceMs);
         ending.close();
       }
+      await spooling?.close();
       status = 'disconnected';
       emitter.emit(events['DISCONNECT'] as string);
     },
 
-    flush: async (): Promise<void> => engine?.settled(),
+    flush: async (): Promise<void> => {
+      await engine?.settled();
+      await spooling?.flushed();
+    },
 
     send: ({ topic, messages, ...record }: SendRecord): Promise<RecordMetadata[]> =>
       publish(record, [{ topic, messages }]),
@@ -230,13 +243,11 @@ function checkAcks(acks: unknown, numbersAsked: boolean): void {
 
 /** @throws KafkaJSNonRetriableError for what cannot be sent, before anything is */
 function recordsOf(
-  publish: Publish,
   topicMessages: readonly { readonly topic: string; readonly messages: readonly Message[] }[],
   now: number,
   withId: boolean,
 ): TopicRecords[] {
   const all: TopicRecords[] = [];
-  publish.bytes = PUBLISH_OVERHEAD_BYTES;
   let firstIndex = 0;
   for (const { topic, messages } of topicMessages) {
     if (typeof topic !== 'string' || topic === '') throw misuse('Invalid topic');
@@ -245,7 +256,6 @@ function recordsOf(
     }
     if (messages.length === 0) continue;
     const records = messages.map((message) => recordOf(topic, message, now, withId));
-    for (const record of records) publish.bytes += recordBytes(record) + RECORD_OVERHEAD_BYTES;
     all.push({ topic, messages, records, firstIndex });
     firstIndex += messages.length;
   }

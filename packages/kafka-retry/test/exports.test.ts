@@ -8,6 +8,8 @@ const OWN = [
   'OptionError',
   'OutlastError',
   'QueueFullError',
+  'SpoolFullError',
+  'SpoolLockedError',
   'RETRYABLE_CODES',
   'classifyKafka',
   'isClosedError',
@@ -16,8 +18,11 @@ const OWN = [
   'isOptionError',
   'isOutcomeUnknown',
   'isQueueFullError',
+  'isSpoolFullError',
+  'isSpoolLockedError',
   'kafkaRetry',
   'messageResults',
+  'refusedSends',
   'retryInfo',
 ];
 
