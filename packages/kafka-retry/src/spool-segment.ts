@@ -150,10 +150,11 @@ export class Segment {
   }
 
   private async bytes(from: number, length: number): Promise<Buffer> {
-    const handle = await this.file();
     const buffer = Buffer.allocUnsafe(length);
     let done = 0;
     while (done < length) {
+      // Asked for each time: the writer may have given it back.
+      const handle = await this.file();
       const { bytesRead } = await handle.read(buffer, done, length - done, from + done);
       if (bytesRead === 0) break;
       done += bytesRead;

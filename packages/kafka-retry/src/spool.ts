@@ -120,10 +120,7 @@ export class Spool {
     return new Promise((resolve, reject) => {
       this.queue.push({ payload, resolve, reject });
       this.queuedBytes += payload.length + FRAME_HEADER;
-      this.flushing ??= this.flush().finally(() => {
-        this.flushing = undefined;
-        this.tell();
-      });
+      this.beginFlushing();
     });
   }
 
@@ -132,8 +129,15 @@ export class Spool {
     const segment = this.segments.find(({ next }) => next > this.cursor);
     if (segment === undefined) return [];
     const first = Math.max(this.cursor, segment.first);
-    const payloads = await segment.read(first);
-    this.cursor = first + payloads.length;
+    let payloads: (Buffer | undefined)[];
+    try {
+      payloads = await segment.read(first);
+    } catch (error) {
+      // All of it has been struck off meanwhile, and its file is gone.
+      if (!this.segments.includes(segment)) return [];
+      throw error;
+    }
+    this.cursor = Math.max(this.cursor, first + payloads.length);
     if (this.cursor === segment.next && segment !== this.segments.at(-1)) await segment.close();
     return payloads.flatMap((payload, i) => {
       if (payload !== undefined) return [{ number: first + i, payload }];
@@ -143,11 +147,17 @@ export class Spool {
     });
   }
 
+  /** Whether it has been struck off. */
+  isDone(number: number): boolean {
+    return number < this.low || this.done.has(number);
+  }
+
   /** It is done with: it will not be there again. */
   strikeOff(number: number): void {
     if (number < this.low) return;
     this.done.add(number);
     while (this.done.delete(this.low)) this.low += 1;
+    this.cursor = Math.max(this.cursor, this.low);
     this.beginTidying();
   }
 
@@ -159,12 +169,12 @@ export class Spool {
 
   /** Resolves when what has been appended by now is written, or could not be. */
   async written(): Promise<void> {
-    await this.flushing;
+    while (this.flushing !== undefined) await this.flushing;
   }
 
   /** Resolves when the files in which nothing is left are gone. */
   async tidied(): Promise<void> {
-    await this.noting;
+    while (this.noting !== undefined) await this.noting;
   }
 
   /** Resolves when what is being written is, and the folder is given back. */
@@ -273,6 +283,15 @@ export class Spool {
       await first.close().catch(() => {});
       await unlink(first.path).catch(() => {});
     }
+  }
+
+  private beginFlushing(): void {
+    this.flushing ??= this.flush().finally(() => {
+      this.flushing = undefined;
+      // Whoever was told that his record is written may have appended the next at once.
+      if (this.queue.length > 0) this.beginFlushing();
+      else this.tell();
+    });
   }
 
   private beginTidying(): void {

@@ -5,7 +5,7 @@ import {
   type RetryPolicy,
   retryInfo,
 } from '@outlast/core-retry';
-import { mark, onAbort, redact } from '@outlast/core-retry/connector';
+import { mark, redact } from '@outlast/core-retry/connector';
 import type { Logger } from 'kafkajs';
 import { classifyKafka } from './classify.js';
 import { Delivery } from './delivery.js';
@@ -16,6 +16,7 @@ import { bytesOf } from './memory.js';
 import { Publish } from './publish.js';
 import { keepRefused } from './refused.js';
 import { Spool, type Spooled } from './spool.js';
+import { type Bounds, SpoolLine } from './spool-line.js';
 import { decodeSend, encodeSend } from './spool-record.js';
 
 /** A spool as it was asked for. */
@@ -34,20 +35,6 @@ interface SpoolingOptions {
   readonly engine: () => Engine;
 }
 
-interface Bounds {
-  /** Monotonic, in milliseconds. */
-  readonly deadline: number;
-  readonly signal: AbortSignal | undefined;
-}
-
-interface Waiting extends Bounds {
-  readonly delivery: Delivery;
-  readonly payload: Buffer;
-  readonly startedAt: number;
-  stop: () => void;
-  over: boolean;
-}
-
 const OPERATION = 'kafka.send';
 const AGAIN_MS = 1000;
 const CLOSING_LOOK_MS = 20;
@@ -64,10 +51,12 @@ export class Spooling implements Keeper {
   /** Whether sends go to the spool. */
   private diverting = false;
   private draining: Promise<void> | undefined;
+  /** Somebody has asked for it since it last looked. */
+  private asked = false;
   private readonly deliveries = new WeakMap<Publish, Delivery>();
   /** What is in the spool and in the engine. */
   private readonly held = new Map<number, Delivery>();
-  private readonly waiting: Waiting[] = [];
+  private readonly line: SpoolLine;
   private freed: (() => void) | undefined;
   private closed = false;
   /** Sends that wait until the spool is open. */
@@ -75,6 +64,7 @@ export class Spooling implements Keeper {
 
   constructor(options: SpoolingOptions) {
     this.options = options;
+    this.line = new SpoolLine(options.policy.settings.clock);
   }
 
   /** Bytes of its files. */
@@ -163,7 +153,7 @@ export class Spooling implements Keeper {
     await spool.written();
     this.closed = true;
     this.freed?.();
-    for (const one of this.waiting.splice(0)) this.end(one, new ClosedError('The producer'));
+    this.line.end(new ClosedError('The producer'));
   }
 
   /** After the engine was closed. */
@@ -235,26 +225,24 @@ export class Spooling implements Keeper {
   /** To the spool, or in line for it. */
   private write(delivery: Delivery, startedAt: number, bounds: Bounds): void {
     const payload = encodeSend(delivery);
-    const { spool, waiting } = this;
-    if (waiting.length === 0 && spool?.hasRoom(payload.length)) {
+    const { spool, line } = this;
+    if (line.length === 0 && spool?.hasRoom(payload.length)) {
       this.append(delivery, payload, startedAt);
       return;
     }
-    const { settings, overflow, policy } = this.options;
-    const one: Waiting = { ...bounds, delivery, payload, startedAt, stop: () => {}, over: false };
+    const { settings, overflow } = this.options;
     const full = new SpoolFullError(`it may hold ${settings.maxBytes} bytes (spool.maxBytes)`);
     if (overflow === 'reject' || payload.length > settings.maxBytes) {
-      this.end(one, full);
+      delivery.reject(this.marked(full, startedAt));
       return;
     }
-    const { clock } = policy.settings;
-    const timer = clock.setTimeout(() => this.end(one, full), bounds.deadline - clock.now());
-    const unwatch = bounds.signal && onAbort(bounds.signal, (reason) => this.end(one, reason));
-    one.stop = () => {
-      timer.cancel();
-      unwatch?.();
-    };
-    waiting.push(one);
+    line.join({
+      bounds,
+      size: payload.length,
+      full,
+      enter: () => this.append(delivery, payload, startedAt),
+      refuse: (error) => delivery.reject(this.marked(error, startedAt)),
+    });
   }
 
   private append(delivery: Delivery, payload: Buffer, startedAt: number): void {
@@ -268,24 +256,9 @@ export class Spooling implements Keeper {
     );
   }
 
-  /** Room has come. */
-  private letIn(): void {
-    while (this.waiting.length > 0) {
-      const one = this.waiting[0] as Waiting;
-      if (!one.over && !this.spool?.hasRoom(one.payload.length)) return;
-      this.waiting.shift();
-      if (one.over) continue;
-      one.over = true;
-      one.stop();
-      this.append(one.delivery, one.payload, one.startedAt);
-    }
-  }
-
-  private end(one: Waiting, error: unknown): void {
-    if (one.over) return;
-    one.over = true;
-    one.stop();
-    one.delivery.reject(this.marked(error, one.startedAt));
+  private async letIn(): Promise<void> {
+    await this.spool?.tidied();
+    this.line.letIn((size) => this.spool?.hasRoom(size) === true);
   }
 
   private divert(): void {
@@ -299,10 +272,12 @@ export class Spooling implements Keeper {
   }
 
   private drain(): void {
+    this.asked = true;
     this.draining ??= this.feed()
       .catch((error: unknown) => this.tellOf('The spool cannot be read', error))
       .finally(() => {
         this.draining = undefined;
+        if (this.asked && !this.closed) this.drain();
       });
   }
 
@@ -310,9 +285,10 @@ export class Spooling implements Keeper {
   private async feed(): Promise<void> {
     const { spool } = this;
     while (spool !== undefined && !this.closed) {
+      this.asked = false;
       const found = await spool.read();
       for (const one of found) {
-        if (!this.held.has(one.number)) await this.hand(one);
+        if (!this.held.has(one.number) && !spool.isDone(one.number)) await this.hand(one);
         if (this.closed) return;
       }
       if (found.length > 0) continue;
@@ -320,7 +296,7 @@ export class Spooling implements Keeper {
         await spool.written();
         continue;
       }
-      if (this.waiting.length > 0 || this.options.engine().isDown) return;
+      if (this.line.length > 0 || this.options.engine().isDown) return;
       this.diverting = false;
       this.options.logger.info('The spool has been read', {
         spool: this.options.settings.directory,
@@ -357,7 +333,7 @@ export class Spooling implements Keeper {
     const number = delivery.number as number;
     this.held.delete(number);
     this.spool?.strikeOff(number);
-    if (this.waiting.length > 0) void this.spool?.tidied().then(() => this.letIn());
+    if (this.line.length > 0) void this.letIn();
     if (this.diverting) this.drain();
   }
 

@@ -90,6 +90,20 @@ describe('a spool', () => {
     expect(await fill(again, ['new'])).toEqual([300]);
   });
 
+  it('does not give out what was struck off before it was read', async () => {
+    const spool = await opened({ segmentBytes: 25 });
+    for (const text of ['first', 'second', 'third', 'fourth']) await fill(spool, [text]);
+    for (const number of [0, 1, 2]) spool.strikeOff(number);
+    expect([spool.isDone(2), spool.isDone(3)]).toEqual([true, false]);
+    expect(await all(spool)).toEqual(['fourth']);
+    spool.strikeOff(3);
+    expect(spool.isRead).toBe(true);
+    await spool.emptied();
+    await fill(spool, ['fifth']);
+    spool.strikeOff(4);
+    expect([await all(spool), spool.isRead]).toEqual([[], true]);
+  });
+
   it('reads records that are larger than one read', async () => {
     const texts = ['a', 'b'.repeat(700_000), 'c', 'd'.repeat(300_000)];
     const spool = await opened();

@@ -244,7 +244,7 @@ describe.skipIf(lab.reason !== '')(`the spool of a producer ${lab.reason}`, () =
     await second.disconnect();
     expect(() => lab.kafka().producer({ spool: { directory: '' } })).toThrow(/spool.directory/);
     expect(() => lab.kafka().producer({ spool: { directory, maxBites: 1 } as never })).toThrow(
-      /spool.maxBytes/,
+      /spool.maxBites is not an option/,
     );
   });
 
