@@ -1,4 +1,4 @@
-import type { RetryPolicy } from '@outlast/core-retry';
+import { ClosedError, type RetryPolicy } from '@outlast/core-retry';
 import type {
   CompressionTypes,
   Transaction as DriverTransaction,
@@ -99,6 +99,9 @@ export function createProducer(options: ProducerOptions): RetryProducer {
   let engine: Engine | undefined;
 
   const running = (): Engine => {
+    if (engine === undefined && (status === 'disconnecting' || status === 'disconnected')) {
+      throw new ClosedError('The producer');
+    }
     engine ??= new Engine(spooling === undefined ? options : { ...options, keeper: spooling });
     return engine;
   };
@@ -162,15 +165,15 @@ export function createProducer(options: ProducerOptions): RetryProducer {
     disconnect: async ({ graceMs = DEFAULT_GRACE_MS } = {}): Promise<void> => {
       if (status === 'disconnected') return;
       status = 'disconnecting';
-      const ending = engine;
-      engine = undefined;
       await transactions?.close((work) => atMost(graceMs, work, clock));
+      const ending = engine;
       if (ending !== undefined) {
         if (spooling === undefined) await atMost(graceMs, ending.settled(), clock);
         else await spooling.beforeClose(ending, graceMs);
         ending.close();
       }
       await spooling?.close();
+      if (engine === ending) engine = undefined;
       status = 'disconnected';
       emitter.emit(events['DISCONNECT'] as string);
     },

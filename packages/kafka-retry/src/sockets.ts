@@ -30,6 +30,11 @@ export class Sockets {
   /** What waits on them rejects at once; what is opened later is closed at once. */
   destroy(): void {
     this.closed = true;
+    this.reset();
+  }
+
+  /** What waits on them rejects at once; others may be opened. */
+  reset(): void {
     // Without an error kafkajs would not hear of it.
     for (const socket of this.open) socket.destroy(thrownAway());
   }

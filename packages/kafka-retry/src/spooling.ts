@@ -287,6 +287,7 @@ export class Spooling implements Keeper {
     while (spool !== undefined && !this.closed) {
       this.asked = false;
       const found = await spool.read();
+      if (this.closed) return;
       for (const one of found) {
         if (!this.held.has(one.number) && !spool.isDone(one.number)) await this.hand(one);
         if (this.closed) return;

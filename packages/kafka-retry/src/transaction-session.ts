@@ -47,6 +47,8 @@ export class TransactionSession {
       ...config,
       createPartitioner: () => (args) => this.place(args, partitioner),
     });
+    // kafkajs would ask again on the connection that is silent, and not look for another leader.
+    this.producer.on(this.producer.events.REQUEST_TIMEOUT, () => this.sockets.reset());
     watch(this.producer);
   }
 

@@ -133,6 +133,24 @@ describe.skipIf(lab.reason !== '')(`transactions of a producer ${lab.reason}`, (
     },
   );
 
+  it('drop a connection that is silent, and store once', async () => {
+    const topic = await lab.topic();
+    const kafka = lab.kafka({ requestTimeout: 500 });
+    const producer = lab.track(kafka.producer({ transactionalId: lab.name('tx') }));
+    await producer.connect();
+    const armed = lab.proxy.arm({ when: { bytes: lab.request('produce') }, fault: 'silence' });
+    const attempts: number[] = [];
+    const { ok, ms } = await ending(
+      producer.transaction(async (tx, { attempt }) => {
+        attempts.push(attempt);
+        await tx.send({ topic, messages: [{ value: 'once' }] });
+      }),
+    );
+    expect([ok, armed.fired, attempts]).toEqual([true, 1, [1]]);
+    expect(ms).toBeLessThan(3000);
+    expect(await lab.values(topic)).toEqual(['once']);
+  });
+
   it('ask for the same commit again when the wire is cut before the broker got it', async () => {
     const topic = await lab.topic();
     const producer = await connected();
