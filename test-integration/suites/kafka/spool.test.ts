@@ -89,8 +89,11 @@ describe.skipIf(lab.reason !== '')(`the spool of a producer ${lab.reason}`, () =
     const killedAgain = await startChild(
       `${client}
        await producer.connect();
-       setInterval(() => process.kill(process.pid, 'SIGKILL'), 60);
-       producer.flush();`,
+       let stored = 0;
+       producer.policy.on('success', () => {
+         if (++stored === 4000) process.kill(process.pid, 'SIGKILL');
+       });
+       await producer.flush();`,
       env,
     );
     expect((await killedAgain.end).code).toBe(null);
@@ -197,6 +200,8 @@ describe.skipIf(lab.reason !== '')(`the spool of a producer ${lab.reason}`, () =
       }),
     );
     const value = 'x'.repeat(1000);
+    // Until it is known that nobody is there, messages are the engine's.
+    await strict.send({ topic, messages: [{ value }] });
     const all = await Promise.all(
       Array.from({ length: 200 }, () => ending(strict.send({ topic, messages: [{ value }] }))),
     );
@@ -211,7 +216,7 @@ describe.skipIf(lab.reason !== '')(`the spool of a producer ${lab.reason}`, () =
     const sends = Array.from({ length: 300 }, () => patient.send({ topic, messages: [{ value }] }));
     await Promise.all(sends);
     await patient.flush();
-    expect(await lab.cluster.held(topic)).toEqual([500 - refused.length]);
+    expect(await lab.cluster.held(topic)).toEqual([501 - refused.length]);
   });
 
   it('puts aside what the broker refuses, and goes on with the rest', async () => {
