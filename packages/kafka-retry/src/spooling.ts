@@ -36,6 +36,8 @@ interface SpoolingOptions {
 }
 
 const OPERATION = 'kafka.send';
+/** What comes from the spool is under way at once: what a crash makes copies of. */
+const MOST_FED_BYTES = 2 * 1024 * 1024;
 const AGAIN_MS = 1000;
 const CLOSING_LOOK_MS = 20;
 
@@ -312,7 +314,7 @@ export class Spooling implements Keeper {
     const delivery = new Delivery(send, send.records);
     delivery.number = number;
     const bytes = bytesOf(delivery.records);
-    const most = this.options.maxQueueBytes / 2;
+    const most = Math.min(this.options.maxQueueBytes / 2, MOST_FED_BYTES);
     const { ledger } = this.options.engine();
     while (ledger.bytes > 0 && ledger.bytes + bytes > most && !this.closed) {
       await new Promise<void>((resolve) => {

@@ -112,6 +112,8 @@ describe.skipIf(lab.reason !== '')(`the spool of a producer ${lab.reason}`, () =
     const { values, copies } = await firsts(topic);
     console.log(`${values.length} messages arrived, ${copies} copies with the same id`);
     expect(values).toHaveLength(10_001);
+    // What had been acknowledged some time before the second death is not published again.
+    expect(copies).toBeLessThan(9000);
     for (let key = 0; key < 30; key++) {
       const ofKey = values.map(Number).filter((value) => value % 30 === key && value < 10_000);
       expect(ofKey).toEqual([...ofKey].sort((a, b) => a - b));
