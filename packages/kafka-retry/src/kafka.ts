@@ -88,8 +88,9 @@ export class Kafka extends DriverKafka {
    * @throws OptionError naming the option, the value and what is valid
    */
   override admin({ retry }: RetryAdminConfig = {}): RetryAdmin {
-    const { policy, waitMs, once } = this.#narrowed(retry);
-    const options = this.#producerOptions({}, producerSettings({}), this.#settings);
+    const narrowed = this.#narrowed(retry);
+    const { policy, waitMs, once } = narrowed;
+    const options = this.#producerOptions({}, producerSettings({}), narrowed);
     const { wire } = options;
     let engine: Engine | undefined;
     return createAdmin({
@@ -214,10 +215,12 @@ export class Kafka extends DriverKafka {
 
   /** kafkajs' own client on sockets that can be thrown away; what it reports of them is of no interest then. */
   #driver(socketFactory: ISocketFactory, retry: RetryOptions): DriverKafka {
-    const { retry: _, ...config } = this.#config;
+    const { retry: _, sasl, ...config } = this.#config;
     const loud = config.logLevel === logLevel.DEBUG;
     return new DriverKafka({
       ...config,
+      // kafkajs hangs what it has made of it on the object itself.
+      ...(sasl !== undefined && { sasl: { ...sasl } }),
       requestTimeout: this.#settings.requestTimeoutMs,
       socketFactory,
       retry,

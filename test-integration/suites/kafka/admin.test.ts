@@ -135,11 +135,13 @@ describe.skipIf(lab.reason !== '')(`an admin client ${lab.reason}`, () => {
     await lab.heal();
     expect(Array.isArray(await listed)).toBe(true);
     expect(told).toEqual(['down', 'up']);
-    const patient = lab.track(lab.kafka({ retry: { ...quick, waitMs: 500 } }).admin());
+    const patient = lab.track(lab.kafka().admin({ retry: { ...quick, waitMs: 500 } }));
+    patient.policy.on('down', () => told.push('down of its own'));
     lab.refuseAll();
     const ended = await ending(patient.connect());
     expect(!ended.ok && ended.error.code).toBe('ECONNREFUSED');
     expect(ended.ms).toBeLessThan(3000);
+    expect(told).toEqual(['down', 'up', 'down of its own']);
   });
 
   it('drops a connection that is silent, and asks on another', async () => {
