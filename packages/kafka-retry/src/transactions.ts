@@ -180,6 +180,8 @@ export class Transactions {
     const abort = (): void => {
       void state.open?.cutOff(signal.reason);
       this.tidy(state.open);
+      // Its function may go on for as long as it likes; nothing of it is sent.
+      leave();
     };
     try {
       if (this.manual?.active) throw misuse(ONGOING);
@@ -263,7 +265,10 @@ export class Transactions {
     const before = this.line;
     let leave = (): void => {};
     const mine = new Promise<void>((resolve) => {
+      let left = false;
       leave = () => {
+        if (left) return;
+        left = true;
         this.waiting -= 1;
         resolve();
       };

@@ -25,8 +25,10 @@ describe.skipIf(lab.reason !== '')(`transactions of a producer ${lab.reason}`, (
   }
 
   /** A commit is answered before its marks are in the topics: one that follows has waited for them. */
+  let beside: Promise<string> | undefined;
   async function settled(producer: RetryProducer): Promise<void> {
-    const topic = await lab.topic();
+    beside ??= lab.topic();
+    const topic = await beside;
     await producer.transaction((tx) => tx.send({ topic, messages: [{ value: 'behind it' }] }));
   }
 
