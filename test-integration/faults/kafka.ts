@@ -14,8 +14,12 @@ const APIS = {
   heartbeat: 12,
   syncGroup: 14,
   createTopics: 19,
+  deleteTopics: 20,
+  deleteRecords: 21,
   initProducerId: 22,
   endTxn: 26,
+  createPartitions: 37,
+  deleteGroups: 42,
 } as const;
 
 /** One kind of request to a broker. */

@@ -1,7 +1,16 @@
 import type { RetryPolicy } from '@outlast/core-retry';
 import type { ICustomPartitioner } from 'kafkajs';
 import type { MetadataOptions } from './metadata.js';
+import type { Publish } from './publish.js';
 import type { WireOptions } from './wire.js';
+
+/** Who keeps messages while brokers are away. */
+export interface Keeper {
+  /** No broker can be reached, and these are under way. */
+  keepAll(publishes: Iterable<Publish>): void;
+  /** Its time, or its patience, is over: true if it is kept, and goes on. */
+  keep(publish: Publish): boolean;
+}
 
 /** Everything that a producer has settled before it opens its first connection. */
 export interface EngineOptions {
@@ -24,4 +33,5 @@ export interface EngineOptions {
   /** One attempt and no waiting. */
   readonly once: boolean;
   readonly requestTimeoutMs: number;
+  readonly keeper?: Keeper;
 }

@@ -20,6 +20,7 @@ import { Unplaced } from './unplaced.js';
 
 const METADATA_LIMIT_MS = 2000;
 const LEAST_LOOK_MS = 10;
+const KEPT_LOOK_MS = 100;
 
 /** From a publish to its fate: partitions, numbers, requests, retries. One a producer that is connected. */
 export class Engine implements LaneHost, HuntHost, OutcomesHost {
@@ -115,6 +116,11 @@ export class Engine implements LaneHost, HuntHost, OutcomesHost {
       this.overflowing.push(publish);
       this.waitingRecords.set(publish, records);
     } else this.admit(publish, records);
+  }
+
+  /** Whether no broker can be reached, as far as is known. */
+  get isDown(): boolean {
+    return this.hunt.reconnect.down !== undefined;
   }
 
   /** Resolves when everything that has been accepted by now has ended. */
@@ -220,6 +226,7 @@ export class Engine implements LaneHost, HuntHost, OutcomesHost {
   // -- Ending early
 
   wentDown(error: unknown): void {
+    this.options.keeper?.keepAll(this.ledger.publishes());
     this.expire(error);
   }
 
@@ -262,8 +269,15 @@ export class Engine implements LaneHost, HuntHost, OutcomesHost {
     const down = this.hunt.reconnect.down;
     let nextAt = Infinity;
     for (const publish of [...this.ledger.publishes()]) {
-      if (publish.deadline <= now) this.end(publish, 'deadline', this.whyUnsent(publish));
-      else if (down !== undefined && this.patienceOf(publish) <= now) {
+      const late = publish.deadline <= now;
+      const impatient = down !== undefined && this.patienceOf(publish) <= now;
+      if ((late || impatient) && this.options.keeper?.keep(publish)) {
+        // While it is being written: that may fail.
+        if (publish.totalTimeoutMs < Infinity) nextAt = Math.min(nextAt, now + KEPT_LOOK_MS);
+        continue;
+      }
+      if (late) this.end(publish, 'deadline', this.whyUnsent(publish));
+      else if (impatient) {
         this.end(publish, 'exhausted', downError ?? down.error);
       } else {
         nextAt = Math.min(nextAt, publish.deadline);

@@ -22,6 +22,37 @@ export function isQueueFullError(error: unknown): error is QueueFullError {
   return (error as { code?: unknown } | null)?.code === 'OUTLAST_QUEUE_FULL';
 }
 
+/** Another process, or another producer of this one, has the spool's folder. */
+export class SpoolLockedError extends OutlastError {
+  constructor(folder: string, owner: string) {
+    super(
+      'OUTLAST_SPOOL_LOCKED',
+      `The spool in ${folder} belongs to ${owner}. Give each producer a directory of its own, or end the other one.`,
+    );
+  }
+}
+
+/** True for {@link SpoolLockedError}, also from another copy of the package. */
+export function isSpoolLockedError(error: unknown): error is SpoolLockedError {
+  return (error as { code?: unknown } | null)?.code === 'OUTLAST_SPOOL_LOCKED';
+}
+
+/** The spool holds as much as it may, or its disk is full: the message was not taken. */
+export class SpoolFullError extends OutlastError {
+  constructor(why: string, options?: { readonly cause?: unknown }) {
+    super(
+      'OUTLAST_SPOOL_FULL',
+      `The spool has no room: ${why}. Send less while the brokers are away, or give it more.`,
+      options,
+    );
+  }
+}
+
+/** True for {@link SpoolFullError}, also from another copy of the package. */
+export function isSpoolFullError(error: unknown): error is SpoolFullError {
+  return (error as { code?: unknown } | null)?.code === 'OUTLAST_SPOOL_FULL';
+}
+
 /** The error that kafkajs makes of a code; a fresh one each time. */
 export function protocolError(code: number, detail?: string): KafkaJSProtocolError {
   const known = internals.errorCodes.find((one) => one.code === code) ?? {

@@ -3,7 +3,9 @@ import { Kafka } from './kafka.js';
 
 export {
   ClosedError,
+  CommitOutcomeUnknownError,
   isClosedError,
+  isCommitOutcomeUnknownError,
   isDeadlineExceededError,
   isOptionError,
   isOutcomeUnknown,
@@ -12,6 +14,7 @@ export {
   retryInfo,
 } from '@outlast/core-retry';
 export * from 'kafkajs';
+export type { RetryAdmin } from './admin.js';
 export { classifyKafka, RETRYABLE_CODES } from './classify.js';
 export type {
   BatchExtras,
@@ -74,18 +77,34 @@ export {
   KafkaJSUnsupportedMagicByteInMessageSet,
   ResourcePatternTypes,
 } from './driver.js';
-export { isQueueFullError, QueueFullError } from './errors.js';
+export {
+  isQueueFullError,
+  isSpoolFullError,
+  isSpoolLockedError,
+  QueueFullError,
+  SpoolFullError,
+  SpoolLockedError,
+} from './errors.js';
 export type { Health } from './health.js';
 export { messageResults } from './ledger.js';
 export {
   type KafkaRetryOptions,
   kafkaRetry,
+  type RetryAdminConfig,
   type RetryKafkaConfig,
   type RetryProducerConfig,
+  type SpoolOptions,
 } from './options.js';
 export type { RetryProducer, SendBatchRecord, SendRecord } from './producer.js';
 export type { MessageResult } from './publish.js';
+export { type RefusedSend, refusedSends } from './refused.js';
 export { type SignalOptions, type Stoppable, shutdownOnSignal } from './shutdown-on-signal.js';
+export type {
+  Transaction as RetryTransaction,
+  TransactionBody,
+  TransactionContext,
+  TransactionOptions,
+} from './transactions.js';
 export { Kafka };
 
 /** kafkajs has everything on its default export; so have we, with our Kafka. */

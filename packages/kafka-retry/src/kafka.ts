@@ -1,6 +1,15 @@
 import type { RetryPolicy } from '@outlast/core-retry';
 import { redact } from '@outlast/core-retry/connector';
-import { type Consumer, Kafka as DriverKafka, Partitioners, type Producer } from 'kafkajs';
+import {
+  type Consumer,
+  Kafka as DriverKafka,
+  type ISocketFactory,
+  logLevel,
+  Partitioners,
+  type Producer,
+  type RetryOptions,
+} from 'kafkajs';
+import { createAdmin, type RetryAdmin } from './admin.js';
 import { Clients } from './clients.js';
 import { createConsumer } from './consumer.js';
 import {
@@ -19,6 +28,7 @@ import {
   clientSettings,
   type ProducerSettings,
   producerSettings,
+  type RetryAdminConfig,
   type RetryKafkaConfig,
   type RetryProducerConfig,
   refuseTypingErrors,
@@ -33,14 +43,21 @@ const DEFAULT_CONNECTION_TIMEOUT_MS = 1000;
 /** kafkajs would wait up to ten seconds between its attempts, and come back as late after an outage. */
 const DRIVER_RETRY = { maxRetryTime: 1000 };
 
-/** What a producer gets that has a `transactionalId`: kafkajs' own, untouched. */
-interface TransactionalConfig extends RetryProducerConfig {
-  readonly transactionalId: string;
-}
+/** Inside a transaction kafkajs gets over a lost connection or a leader that moved; what takes longer is begun anew. */
+const TRANSACTION_RETRY = {
+  retries: 5,
+  initialRetryTime: 50,
+  maxRetryTime: 500,
+  factor: 0.2,
+  multiplier: 2,
+};
+
+/** An admin client of kafkajs looks again at once, for a controller that has moved; the rest is its policy's. */
+const ADMIN_RETRY = { ...TRANSACTION_RETRY, retries: 2 };
 
 /**
- * `Kafka` of kafkajs whose producers lose and double nothing, and whose consumers no handler can end. Admin clients
- * and producers with a `transactionalId` are kafkajs' own.
+ * `Kafka` of kafkajs whose producers lose and double nothing, whose consumers no handler can end, and whose admin
+ * clients get over outages.
  */
 export class Kafka extends DriverKafka {
   /** Who tells what happens: `kafka.policy.on('down', …)`. */
@@ -64,20 +81,45 @@ export class Kafka extends DriverKafka {
   }
 
   /**
-   * A producer as kafkajs has it, on sequence numbers of its own: see docs/kafka.md. With a `transactionalId` it is
-   * kafkajs' own.
+   * A producer as kafkajs has it, on sequence numbers of its own: see docs/kafka.md.
    *
    * @throws OptionError naming the option, the value and what is valid
    */
-  override producer(config: TransactionalConfig): Producer;
-  override producer(config?: RetryProducerConfig): RetryProducer;
-  override producer(config: RetryProducerConfig = {}): Producer | RetryProducer {
+  override producer(config: RetryProducerConfig = {}): RetryProducer & Producer {
     const own = producerSettings(config);
-    const narrowed = this.#narrowed(config.retry);
-    if (config.transactionalId !== undefined) {
-      return this.#clients.add(this.#driverProducer(config, narrowed));
-    }
-    return this.#clients.add(createProducer(this.#producerOptions(config, own, narrowed)));
+    const options = this.#producerOptions(config, own, this.#narrowed(config.retry));
+    return this.#clients.add(createProducer(options)) as RetryProducer & Producer;
+  }
+
+  /**
+   * An admin client as kafkajs has it, whose operations get over outages: see docs/kafka.md.
+   *
+   * @throws OptionError naming the option, the value and what is valid
+   */
+  override admin({ retry }: RetryAdminConfig = {}): RetryAdmin {
+    const narrowed = this.#narrowed(retry);
+    const { policy, waitMs, once } = narrowed;
+    const options = this.#producerOptions({}, producerSettings({}), narrowed);
+    const { wire } = options;
+    let engine: Engine | undefined;
+    const admin = createAdmin({
+      policy,
+      waitMs,
+      once,
+      logger: this.logger().namespace('Admin'),
+      emitter: wire.instrumentationEmitter,
+      socketFactory: wire.socketFactory as ISocketFactory,
+      client: (socketFactory) => this.#driver(socketFactory, ADMIN_RETRY),
+      reach: (limitMs) => {
+        engine ??= new Engine(options);
+        return engine.reach(limitMs);
+      },
+      close: () => {
+        engine?.close();
+        engine = undefined;
+      },
+    });
+    return this.#clients.add(admin);
   }
 
   /** Whether the brokers answer, who they are, and how far a group is behind. Never rejects. */
@@ -100,12 +142,14 @@ export class Kafka extends DriverKafka {
       metadataMaxAge,
       allowAutoTopicCreation,
     } = config;
+    const partitioner = createPartitioner();
     return {
       ...own,
       ...narrowed,
       wire: this.#wire(),
       seeds: this.#config.brokers,
-      partitioner: createPartitioner(),
+      partitioner,
+      transactional: this.#transactional(config, partitioner),
       allowAutoTopicCreation: allowAutoTopicCreation ?? true,
       metadataMaxAgeMs: metadataMaxAge ?? DEFAULT_METADATA_MAX_AGE_MS,
       logger: this.logger().namespace('Producer'),
@@ -170,11 +214,39 @@ export class Kafka extends DriverKafka {
     return clientSettings(both, this.#config.requestTimeout);
   }
 
-  #driverProducer(config: RetryProducerConfig, { driver }: ClientSettings): Producer {
-    const { retry, lingerMs, maxBatchBytes, maxQueueBytes, overflow, messageIds, ...rest } = config;
-    return super.producer({
-      ...rest,
-      ...(retry !== undefined && driver !== undefined && { retry: driver }),
+  #transactional(
+    config: RetryProducerConfig,
+    partitioner: ProducerOptions['partitioner'],
+  ): ProducerOptions['transactional'] {
+    const { transactionalId, transactionTimeout, maxInFlightRequests } = config;
+    if (transactionalId === undefined) return undefined;
+    const { allowAutoTopicCreation, metadataMaxAge } = config;
+    return {
+      client: (socketFactory) => this.#driver(socketFactory, TRANSACTION_RETRY),
+      socketFactory: this.#wire().socketFactory as ISocketFactory,
+      partitioner,
+      config: {
+        transactionalId,
+        ...(transactionTimeout !== undefined && { transactionTimeout }),
+        ...(maxInFlightRequests !== undefined && { maxInFlightRequests }),
+        ...(allowAutoTopicCreation !== undefined && { allowAutoTopicCreation }),
+        ...(metadataMaxAge !== undefined && { metadataMaxAge }),
+      },
+    };
+  }
+
+  /** kafkajs' own client on sockets that can be thrown away; what it reports of them is of no interest then. */
+  #driver(socketFactory: ISocketFactory, retry: RetryOptions): DriverKafka {
+    const { retry: _, sasl, ...config } = this.#config;
+    const loud = config.logLevel === logLevel.DEBUG;
+    return new DriverKafka({
+      ...config,
+      // kafkajs hangs what it has made of it on the object itself.
+      ...(sasl !== undefined && { sasl: { ...sasl } }),
+      requestTimeout: this.#settings.requestTimeoutMs,
+      socketFactory,
+      retry,
+      logLevel: loud ? logLevel.DEBUG : logLevel.NOTHING,
     });
   }
 

@@ -1,19 +1,24 @@
+import { resolve } from 'node:path';
 import { OptionError, RetryPolicy } from '@outlast/core-retry';
 import {
   type Check,
   type ConnectorDefaults,
   type ConnectorRetryOptions,
+  checkOptions,
   connectorOptions,
   connectorOptionsFromEnv,
   duration,
   flag,
   invalidOption,
+  type Known,
   nearest,
+  nonEmptyText,
   unknownOption,
   wholeNumber,
 } from '@outlast/core-retry/connector';
 import type { RetryOptions as DriverRetryOptions, KafkaConfig, ProducerConfig } from 'kafkajs';
 import { classifyKafka } from './classify.js';
+import type { SpoolSettings } from './spooling.js';
 import { type DriverVocabulary, translate } from './vocabulary.js';
 
 const ENV_PREFIXES: readonly string[] = ['KAFKA_RETRY'];
@@ -34,6 +39,11 @@ export interface RetryKafkaConfig extends Omit<KafkaConfig, 'retry'> {
   readonly retry?: KafkaRetryOptions;
 }
 
+/** Everything that `kafka.admin()` of kafkajs takes, in both vocabularies. */
+export interface RetryAdminConfig {
+  readonly retry?: KafkaRetryOptions;
+}
+
 /** Everything that `kafka.producer()` of kafkajs takes, and ours. */
 export interface RetryProducerConfig extends Omit<ProducerConfig, 'retry'> {
   readonly retry?: KafkaRetryOptions;
@@ -47,16 +57,45 @@ export interface RetryProducerConfig extends Omit<ProducerConfig, 'retry'> {
   readonly overflow?: 'wait' | 'reject';
   /** Whether every message gets an `x-message-id` header, unless it has one. Default false; without sequence numbers always. */
   readonly messageIds?: boolean;
+  /**
+   * Where messages are kept while brokers are away: `send` then resolves when they are acknowledged, or durable there.
+   * They are published when the brokers are back, also by the next process. Default: none.
+   */
+  readonly spool?: SpoolOptions;
 }
 
+/** A spool on a disk of this machine. */
+export interface SpoolOptions {
+  /** A folder that no other producer uses. It is made if it is not there. */
+  readonly directory: string;
+  /** What its files may hold together, in bytes. Default 1 GiB. */
+  readonly maxBytes?: number;
+  /** Whether a message is on the disk, and not only with the system, before its `send` resolves. Default true. */
+  readonly fsync?: boolean;
+}
+
+const LEAST_SPOOL_BYTES = 64 * 1024;
+const DEFAULT_SPOOL_BYTES = 1024 * 1024 * 1024;
+const isObject: Check = (value) =>
+  typeof value === 'object' && value !== null ? undefined : 'an object: { directory, maxBytes }';
+const SPOOL: Known<SpoolOptions> = {
+  directory: nonEmptyText,
+  maxBytes: wholeNumber(LEAST_SPOOL_BYTES),
+  fsync: flag,
+};
+
 const OWN: Readonly<
-  Record<'lingerMs' | 'maxBatchBytes' | 'maxQueueBytes' | 'overflow' | 'messageIds', Check>
+  Record<
+    'lingerMs' | 'maxBatchBytes' | 'maxQueueBytes' | 'overflow' | 'messageIds' | 'spool',
+    Check
+  >
 > = {
   lingerMs: duration(),
   maxBatchBytes: wholeNumber(1),
   maxQueueBytes: wholeNumber(1),
   overflow: (value) => (value === 'wait' || value === 'reject' ? undefined : "'wait' or 'reject'"),
   messageIds: flag,
+  spool: isObject,
 };
 const OWN_KEYS = ['retry', ...Object.keys(OWN)];
 const DRIVER_KEYS: ReadonlySet<string> = new Set([
@@ -92,6 +131,7 @@ export interface ProducerSettings {
   readonly maxBatchBytes: number;
   readonly maxQueueBytes: number;
   readonly overflow: 'wait' | 'reject';
+  readonly spool: SpoolSettings | undefined;
 }
 
 /** @throws OptionError naming the option or variable, the value and what is valid */
@@ -134,7 +174,15 @@ export function producerSettings(config: RetryProducerConfig): ProducerSettings 
     maxBatchBytes: config.maxBatchBytes ?? DEFAULT_MAX_BATCH_BYTES,
     maxQueueBytes: config.maxQueueBytes ?? DEFAULT_MAX_QUEUE_BYTES,
     overflow: config.overflow ?? 'wait',
+    spool: config.spool && spoolSettings(config.spool),
   };
+}
+
+function spoolSettings(spool: SpoolOptions): SpoolSettings {
+  checkOptions('spool', spool, SPOOL);
+  const { directory, maxBytes = DEFAULT_SPOOL_BYTES, fsync = true } = spool;
+  if (directory === undefined) throw invalidOption('spool.directory', directory, 'a folder');
+  return { directory: resolve(directory), maxBytes, fsync };
 }
 
 /**

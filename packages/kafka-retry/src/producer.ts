@@ -1,22 +1,29 @@
-import type { RetryPolicy } from '@outlast/core-retry';
+import { ClosedError, type RetryPolicy } from '@outlast/core-retry';
 import type {
   CompressionTypes,
+  Transaction as DriverTransaction,
   Logger,
   Message,
   Producer,
   ProducerEvents,
   RecordMetadata,
 } from 'kafkajs';
+import { Delivery } from './delivery.js';
 import { KafkaJSError, KafkaJSNonRetriableError } from './driver.js';
+import { askCommit } from './end-transaction.js';
 import { Engine } from './engine.js';
 import type { EngineOptions } from './engine-options.js';
 import { misuse } from './errors.js';
 import { checkHealth, type Health } from './health.js';
+import { listening, passOn } from './instrumentation.js';
+import { bytesOf } from './memory.js';
 import type { TopicRecords } from './placement.js';
 import { Publish } from './publish.js';
-import { recordBytes } from './record-batch.js';
 import { recordOf } from './records.js';
 import { checkBounds, type SendBounds } from './send-bounds.js';
+import { Spooling, type SpoolSettings } from './spooling.js';
+import { type SessionOptions, TransactionSession } from './transaction-session.js';
+import { type TransactionBody, type TransactionOptions, Transactions } from './transactions.js';
 import { internals } from './wire.js';
 
 /** What kafkajs' `send` takes, and ours. */
@@ -39,10 +46,20 @@ export interface SendBatchRecord extends SendBounds {
 }
 
 /** kafkajs' producer, and what ours has more. */
-export interface RetryProducer extends Omit<Producer, 'send' | 'sendBatch' | 'disconnect'> {
+export interface RetryProducer
+  extends Omit<Producer, 'send' | 'sendBatch' | 'disconnect' | 'transaction'> {
   send(record: SendRecord): Promise<RecordMetadata[]>;
   sendBatch(batch: SendBatchRecord): Promise<RecordMetadata[]>;
-  /** Resolves when everything that has been sent by now has ended, well or not. */
+  /** kafkajs' own: begins one, which is yours to commit or abort. Nothing of it is run again. */
+  transaction(): Promise<DriverTransaction>;
+  /**
+   * Begins a transaction, runs `fn`, and commits. What fails before the commit was sent is run again, `fn` and
+   * all; one whose answer was lost is asked for.
+   *
+   * @throws CommitOutcomeUnknownError if it cannot be found out whether it was committed; otherwise it was not
+   */
+  transaction<T>(fn: TransactionBody<T>, options?: TransactionOptions): Promise<T>;
+  /** Resolves when everything that has been sent by now has ended, well or not; with a spool: when it is acknowledged. */
   flush(): Promise<void>;
   /**
    * Takes nothing more, waits for what is under way, and closes.
@@ -57,9 +74,6 @@ export interface RetryProducer extends Omit<Producer, 'send' | 'sendBatch' | 'di
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_GRACE_MS = 30_000;
-// What a waiting message takes in memory beside its content, and its send: measured, 160 and 1230 in all.
-const RECORD_OVERHEAD_BYTES = 120;
-const PUBLISH_OVERHEAD_BYTES = 1000;
 
 /** What a producer needs beside its engine's options. */
 export interface ProducerOptions extends EngineOptions {
@@ -68,6 +82,9 @@ export interface ProducerOptions extends EngineOptions {
   readonly waitMs: number;
   /** Whether the caller has asked for sequence numbers himself, and so refuses other `acks` than -1. */
   readonly numbersAsked: boolean;
+  readonly spool: SpoolSettings | undefined;
+  /** How to have kafkajs' producer for transactions, if there is a `transactionalId`. */
+  readonly transactional: Omit<SessionOptions, 'watch'> | undefined;
 }
 
 type Status = 'new' | 'connected' | 'disconnecting' | 'disconnected';
@@ -77,14 +94,22 @@ export function createProducer(options: ProducerOptions): RetryProducer {
   const { policy, logger } = options;
   const { clock } = policy.settings;
   const emitter = options.wire.instrumentationEmitter;
-  const { events, wrap, unwrap } = internals.producerEvents;
+  const { events } = internals.producerEvents;
   let status: Status = 'new';
   let engine: Engine | undefined;
 
   const running = (): Engine => {
-    engine ??= new Engine(options);
+    if (engine === undefined && (status === 'disconnecting' || status === 'disconnected')) {
+      throw new ClosedError('The producer');
+    }
+    engine ??= new Engine(spooling === undefined ? options : { ...options, keeper: spooling });
     return engine;
   };
+  const spooling =
+    options.spool && new Spooling({ ...options, settings: options.spool, engine: running });
+
+  const transactions =
+    options.transactional && transactionsOf(options.transactional, options, running);
 
   const publish = (
     record: Omit<SendBatchRecord, 'topicMessages'>,
@@ -102,17 +127,22 @@ export function createProducer(options: ProducerOptions): RetryProducer {
       checkAcks(acks, options.numbersAsked);
       if (signal?.aborted) throw signal.reason;
       const total = Math.min(record.totalTimeoutMs ?? Infinity, options.totalTimeoutMs);
-      const one = new Publish(
-        { acks, timeoutMs: timeout, compression },
-        clock.now(),
-        total,
-        resolve,
-        reject,
-      );
-      const withId = options.messageIds || (acks !== 0 && (acks !== -1 || !options.idempotent));
-      const records = recordsOf(one, topicMessages, clock.wallNow(), withId);
+      const kind = { acks, timeoutMs: timeout, compression };
+      const withId =
+        options.messageIds ||
+        spooling !== undefined ||
+        (acks !== 0 && (acks !== -1 || !options.idempotent));
+      const records = recordsOf(topicMessages, clock.wallNow(), withId);
+      const now = clock.now();
       if (records.length === 0) resolve([]);
-      else running().accept(one, records, signal);
+      else if (spooling !== undefined) {
+        const delivery = new Delivery(kind, records, { resolve, reject });
+        spooling.accept(delivery, now, { deadline: now + total, signal });
+      } else {
+        const one = new Publish(kind, now, total, resolve, reject);
+        one.bytes = bytesOf(records);
+        running().accept(one, records, signal);
+      }
     });
   };
 
@@ -123,6 +153,8 @@ export function createProducer(options: ProducerOptions): RetryProducer {
     connect: async (): Promise<void> => {
       const fresh = status === 'disconnected' || status === 'new';
       if (status === 'disconnected') status = 'new';
+      transactions?.reopen();
+      await spooling?.open();
       await running().reach(options.waitMs);
       if (fresh && status === 'new') {
         status = 'connected';
@@ -133,17 +165,23 @@ export function createProducer(options: ProducerOptions): RetryProducer {
     disconnect: async ({ graceMs = DEFAULT_GRACE_MS } = {}): Promise<void> => {
       if (status === 'disconnected') return;
       status = 'disconnecting';
+      await transactions?.close((work) => atMost(graceMs, work, clock));
       const ending = engine;
-      engine = undefined;
       if (ending !== undefined) {
-        await atMost(graceMs, ending.settled(), clock);
+        if (spooling === undefined) await atMost(graceMs, ending.settled(), clock);
+        else await spooling.beforeClose(ending, graceMs);
         ending.close();
       }
+      await spooling?.close();
+      if (engine === ending) engine = undefined;
       status = 'disconnected';
       emitter.emit(events['DISCONNECT'] as string);
     },
 
-    flush: async (): Promise<void> => engine?.settled(),
+    flush: async (): Promise<void> => {
+      await engine?.settled();
+      await spooling?.flushed();
+    },
 
     send: ({ topic, messages, ...record }: SendRecord): Promise<RecordMetadata[]> =>
       publish(record, [{ topic, messages }]),
@@ -155,32 +193,44 @@ export function createProducer(options: ProducerOptions): RetryProducer {
 
     logger: (): Logger => logger,
 
-    on: (name: string, listener: (event: never) => unknown): (() => void) => {
-      if (!Object.values(events).includes(name)) {
-        const names = Object.keys(events).map((key) => `producer.events.${key}`);
-        throw new KafkaJSNonRetriableError(`Event name should be one of ${names.join(', ')}`);
-      }
-      return emitter.addListener(unwrap(name), (event) => {
-        event.type = wrap(event.type);
-        // What a listener throws is its own affair, as in kafkajs.
-        new Promise((resolve) => resolve(listener(event as never))).catch((error: Error) =>
-          logger.error(`Failed to execute listener: ${error.message}`, { eventName: name }),
-        );
-      });
-    },
+    on: listening('producer', internals.producerEvents, emitter, logger),
 
-    transaction: (): never => {
-      throw new KafkaJSNonRetriableError(
-        'Must provide transactional id for transactional producer',
-      );
+    transaction: async (fn?: TransactionBody<unknown>, bounds?: TransactionOptions) => {
+      if (transactions === undefined) {
+        throw new KafkaJSNonRetriableError(
+          'Must provide transactional id for transactional producer',
+        );
+      }
+      return fn === undefined ? transactions.begin() : transactions.run(fn, bounds);
     },
 
     healthCheck: (): Promise<Health> => checkHealth(policy, engine ?? new Engine(options), !engine),
   };
-  const { transaction } = producer;
-  return Object.assign(producer, {
-    transaction: async () => transaction(),
-  }) as unknown as RetryProducer;
+  return producer as unknown as RetryProducer;
+}
+
+function transactionsOf(
+  transactional: Omit<SessionOptions, 'watch'>,
+  { policy, waitMs, totalTimeoutMs, once, wire }: ProducerOptions,
+  running: () => Engine,
+): Transactions {
+  const { transactionalId } = transactional.config;
+  const { clock } = policy.settings;
+  const watch = (driver: Producer): void =>
+    passOn(driver, internals.producerEvents, wire.instrumentationEmitter);
+  return new Transactions({
+    policy,
+    transactionalId,
+    waitMs,
+    totalTimeoutMs,
+    once,
+    open: () => new TransactionSession({ ...transactional, watch }),
+    reach: (limitMs) => running().reach(limitMs),
+    askCommit: (body, limitMs, signal) => {
+      const { connections, metadata } = running();
+      return askCommit({ connections, metadata, clock, transactionalId, body, limitMs, signal });
+    },
+  });
 }
 
 function checkAcks(acks: unknown, numbersAsked: boolean): void {
@@ -196,13 +246,11 @@ function checkAcks(acks: unknown, numbersAsked: boolean): void {
 
 /** @throws KafkaJSNonRetriableError for what cannot be sent, before anything is */
 function recordsOf(
-  publish: Publish,
   topicMessages: readonly { readonly topic: string; readonly messages: readonly Message[] }[],
   now: number,
   withId: boolean,
 ): TopicRecords[] {
   const all: TopicRecords[] = [];
-  publish.bytes = PUBLISH_OVERHEAD_BYTES;
   let firstIndex = 0;
   for (const { topic, messages } of topicMessages) {
     if (typeof topic !== 'string' || topic === '') throw misuse('Invalid topic');
@@ -211,7 +259,6 @@ function recordsOf(
     }
     if (messages.length === 0) continue;
     const records = messages.map((message) => recordOf(topic, message, now, withId));
-    for (const record of records) publish.bytes += recordBytes(record) + RECORD_OVERHEAD_BYTES;
     all.push({ topic, messages, records, firstIndex });
     firstIndex += messages.length;
   }

@@ -65,7 +65,8 @@ export class Publish {
   readonly compression: number;
   /** Monotonic, in milliseconds. */
   readonly startedAt: number;
-  readonly totalTimeoutMs: number;
+  /** Infinity once it is kept elsewhere, too. */
+  totalTimeoutMs: number;
   bytes = 0;
   /** Whether its bytes count as waiting: not before there is room for them. */
   held = false;

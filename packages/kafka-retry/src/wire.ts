@@ -57,9 +57,22 @@ interface Broker {
 }
 
 /** The requests that we make. */
-export type Api = 'Produce' | 'Metadata' | 'InitProducerId' | 'Fetch';
+export type Api =
+  | 'Produce'
+  | 'Fetch'
+  | 'Metadata'
+  | 'GroupCoordinator'
+  | 'InitProducerId'
+  | 'EndTxn';
 
 type Definition = { readonly versions: readonly string[] };
+
+/** The names of events, and what they are called inside. */
+export interface InstrumentationEvents {
+  readonly events: Readonly<Record<string, string>>;
+  readonly wrap: (name: string) => string;
+  readonly unwrap: (name: string) => string;
+}
 
 interface Emitter {
   emit(name: string, payload?: unknown): void;
@@ -113,11 +126,8 @@ interface Internals {
   ) => { readonly messages: KafkaMessage[]; lastOffset(): string };
   readonly defaultSocketFactory: () => unknown;
   readonly InstrumentationEventEmitter: new () => Emitter;
-  readonly producerEvents: {
-    readonly events: Readonly<Record<string, string>>;
-    readonly wrap: (name: string) => string;
-    readonly unwrap: (name: string) => string;
-  };
+  readonly producerEvents: InstrumentationEvents;
+  readonly adminEvents: InstrumentationEvents;
 }
 
 const protocol = load('kafkajs/src/protocol/requests') as Pick<Internals, 'requests' | 'lookup'>;
@@ -146,10 +156,11 @@ export const internals: Internals = {
   InstrumentationEventEmitter: load(
     'kafkajs/src/instrumentation/emitter',
   ) as Internals['InstrumentationEventEmitter'],
-  producerEvents: load('kafkajs/src/producer/instrumentationEvents') as Internals['producerEvents'],
+  producerEvents: load('kafkajs/src/producer/instrumentationEvents') as InstrumentationEvents,
+  adminEvents: load('kafkajs/src/admin/instrumentationEvents') as InstrumentationEvents,
 };
 
-export type { Broker as WireBroker, Pool as WirePool, Protocol };
+export type { Broker as WireBroker, Emitter as WireEmitter, Pool as WirePool, Protocol };
 
 /** A broker object of kafkajs for one address, with its pool; nothing is dialled yet. */
 export function makeBroker(

@@ -21,7 +21,9 @@ describe('what is taken from inside kafkajs', () => {
       Produce: 0,
       Fetch: 1,
       Metadata: 3,
+      GroupCoordinator: 10,
       InitProducerId: 22,
+      EndTxn: 26,
     });
     expect(
       internals.errorCodes.find(({ code }) => code === 45),
@@ -36,6 +38,13 @@ describe('what is taken from inside kafkajs', () => {
       REQUEST: 'producer.network.request',
       REQUEST_TIMEOUT: 'producer.network.request_timeout',
       REQUEST_QUEUE_SIZE: 'producer.network.request_queue_size',
+    });
+    expect(internals.adminEvents.events, HELP).toEqual({
+      CONNECT: 'admin.connect',
+      DISCONNECT: 'admin.disconnect',
+      REQUEST: 'admin.network.request',
+      REQUEST_TIMEOUT: 'admin.network.request_timeout',
+      REQUEST_QUEUE_SIZE: 'admin.network.request_queue_size',
     });
     expect(internals.KafkaJSConnectionClosedError.prototype, HELP).toBeInstanceOf(
       kafkajs.KafkaJSConnectionError,
@@ -85,6 +94,13 @@ describe('what is taken from inside kafkajs', () => {
     const decoded = { errorCode: 45 };
     expect(response.parse(decoded), HELP).toBe(decoded);
     expect(protocolOf(versions, 'Metadata', { topics: [] }).request.apiVersion, HELP).toBe(6);
+    // Newer versions of EndTxn would be of another body than the one that is sent again.
+    const transactional = {
+      10: { minVersion: 0, maxVersion: 6 },
+      26: { minVersion: 0, maxVersion: 5 },
+    };
+    expect(protocolOf(transactional, 'GroupCoordinator', {}).request.apiVersion, HELP).toBe(2);
+    expect(protocolOf(transactional, 'EndTxn', {}).request.apiVersion, HELP).toBe(1);
     expect(() => protocolOf({}, 'InitProducerId', {})).toThrow(/does not support/);
   });
 });

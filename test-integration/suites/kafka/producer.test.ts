@@ -381,25 +381,6 @@ describe.skipIf(lab.reason !== '')(`a producer ${lab.reason}`, () => {
     expect(await lab.values(topic)).toEqual(['y']);
   });
 
-  it('leaves transactions to kafkajs’ own producer', async () => {
-    const topic = await lab.topic();
-    const producer = lab.track(
-      lab.kafka().producer({
-        transactionalId: lab.name('tx'),
-        idempotent: true,
-        maxInFlightRequests: 1,
-      }),
-    );
-    await producer.connect();
-    const committed = await producer.transaction();
-    await committed.send({ topic, messages: [{ value: 'kept' }] });
-    await committed.commit();
-    const aborted = await producer.transaction();
-    await aborted.send({ topic, messages: [{ value: 'not kept' }] });
-    await aborted.abort();
-    expect(await lab.values(topic)).toEqual(['kept']);
-  });
-
   it('tells of kafkajs’ events, under kafkajs’ names', async () => {
     const topic = await lab.topic();
     const producer = lab.track(lab.kafka().producer());
