@@ -5,6 +5,20 @@ export { KafkaCluster, type TopicOptions } from './kafka-cluster.js';
 export { findKafka, type KafkaInstallation } from './kafka-jars.js';
 export type { LoggedMessage } from './kafka-log.js';
 export type { KafkaSettings, ProxiedPort } from './kafka-settings.js';
+export {
+  type MariadbOptions,
+  type MariadbSettings,
+  NativeMariadb,
+  startMariadb,
+} from './mariadb.js';
+export { findMariadb, type MariadbInstallation } from './mariadb-binaries.js';
+export {
+  type MysqlConnectionConfig,
+  MysqlServer,
+  type MysqlStatement,
+  type MysqlTarget,
+  statementsIn,
+} from './mysql-server.js';
 export { freePort, isFree } from './ports.js';
 export { NativePostgres, type PostgresOptions, startPostgres } from './postgres.js';
 export { findPostgres, type PostgresInstallation } from './postgres-binaries.js';
@@ -28,6 +42,7 @@ export {
 export type { RedisSettings } from './redis-settings.js';
 export { isSkipped, type Skipped } from './skipped.js';
 export { missingKafka, type TakeKafkaOptions, takeKafka } from './take-kafka.js';
+export { missingMysql, type TakeMysqlOptions, takeMysql } from './take-mysql.js';
 export { type TakeOptions, takePostgres } from './take-postgres.js';
 export { missingRedis, type TakeRedisOptions, takeRedis } from './take-redis.js';
 export { type WaitOptions, waitFor } from './wait.js';
