@@ -3,7 +3,9 @@ import { bootstrap } from './bootstrap.js';
 
 try {
   // PostgreSQL comes with npm; any other system's server may have to be installed
-  await bootstrap({ servers: ['redis', 'kafka'].filter((name) => process.argv.includes(name)) });
+  await bootstrap({
+    servers: ['mysql', 'redis', 'kafka'].filter((name) => process.argv.includes(name)),
+  });
 } catch (error) {
   console.error(`outlast: ${error.message}`);
   process.exit(2);

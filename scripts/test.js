@@ -96,7 +96,7 @@ async function vitest(name, args) {
 const seconds = (start) => `${((Date.now() - start) / 1000).toFixed(1)} s`;
 
 const start = Date.now();
-await bootstrap({ servers: ['postgres', 'redis', 'kafka', 'kafka-second'] });
+await bootstrap({ servers: ['postgres', 'mysql', 'redis', 'kafka', 'kafka-second'] });
 await check('types', bin('tsc'), ['-p', 'tsconfig.test.json']);
 await check('lint', bin('biome'), ['check', '--error-on-warnings', '.']);
 await check('knip', bin('knip'), []);

@@ -1,12 +1,14 @@
 import { benchCore } from './core.js';
 import { save } from './harness.js';
 import { benchKafka } from './kafka.js';
+import { benchMysql } from './mysql.js';
 import { benchPostgres } from './postgres.js';
 import { benchRedis } from './redis.js';
 
 const BENCHMARKS = {
   core: benchCore,
   postgres: benchPostgres,
+  mysql: benchMysql,
   redis: benchRedis,
   kafka: benchKafka,
 } as const;
