@@ -1,5 +1,5 @@
 import type { Attempt } from '@outlast/core-retry';
-import { Reconnect } from '@outlast/core-retry/connector';
+import { mark, Reconnect } from '@outlast/core-retry/connector';
 import { classifyMysql } from './classify.js';
 import { stateOf } from './connection-state.js';
 import { type CoreConnection, core, dropSocket, promises } from './driver.js';
@@ -12,7 +12,26 @@ import { connectionSettings, type RetryConnectionOptions } from './options.js';
  */
 export function makeConnection(options: string | RetryConnectionOptions): CoreConnection {
   const { driver, policy } = connectionSettings(options);
-  return marked(core.createConnection(driver), policy);
+  const connection = core.createConnection(driver);
+  // The first of its listeners: whoever is told of it finds it marked.
+  connection.once('error', (error: unknown) => {
+    if (connection._handshakePacket == null) markRefused(error, connection);
+  });
+  return marked(connection, policy);
+}
+
+function markRefused(error: unknown, connection: CoreConnection): void {
+  const { transient, outcome } = classifyMysql(error, 'connect');
+  const info = Object.freeze({
+    operation: 'mysql.connect',
+    attempts: 1,
+    elapsedMs: 0,
+    delaysMs: Object.freeze([]),
+    reason: transient ? 'exhausted' : 'permanent',
+    outcome,
+    failures: Object.freeze([]),
+  } as const);
+  mark(error, info, connection, info);
 }
 
 /**

@@ -46,6 +46,8 @@ export interface CoreConnection extends EventEmitter {
   readonly stream: Socket;
   readonly _command?: Command | null | undefined;
   readonly _closing?: boolean;
+  /** What the server introduced itself with; null before that. */
+  readonly _handshakePacket?: unknown;
   /** Its reader cannot keep up. */
   readonly _paused?: boolean;
   readonly _fatalError?: unknown;

@@ -128,13 +128,15 @@ export class RetryPool extends BasePool {
 
   /** @internal The driver calls it when a connection comes back, and when one has left. */
   override releaseConnection(connection: PoolConnection): void {
+    if (connection._pool === null || connection._pool === undefined) {
+      // It has left, though somebody may still hold it: its slot is somebody else's.
+      process.nextTick(() => this.#connector.pulse());
+      return;
+    }
     const state = stateOf(connection);
     state.checkedOut = false;
     state.idleSince = this.policy.settings.clock.now();
-    if (connection._pool === null || connection._pool === undefined) {
-      // It has left: its slot is somebody else's.
-      process.nextTick(() => this.#connector.pulse());
-    } else if (!isUsable(connection)) dropSocket(connection);
+    if (!isUsable(connection)) dropSocket(connection);
     else if (this.config.resetOnRelease === true) this.#clean(connection, 'reset');
     else if (state.dirty) this.#clean(connection, 'rollback');
     else super.releaseConnection(connection);

@@ -288,7 +288,7 @@ describe.skipIf(lab.reason)(`pool.transaction ${lab.reason}`, () => {
       pool.transaction(
         async (tx) => {
           await tx.query(`update ${table} set v = 9`);
-          await tx.query('select sleep(20)');
+          await tx.query('select sleep(2)');
         },
         { totalTimeoutMs: 300 },
       ),
