@@ -30,7 +30,9 @@ export function createConnection(options: string | RetryConnectionOptions): Conn
 }
 
 /** As {@link createConnection}. */
-export const connect: typeof createConnection = createConnection;
+export function connect(options: string | RetryConnectionOptions): Connection {
+  return createConnection(options as RetryConnectionOptions);
+}
 
 // The driver's default export with ours in place of its own; its getters stay getters.
 const drop: typeof driver = Object.create(

@@ -19,7 +19,7 @@ export interface Command extends EventEmitter {
 }
 
 /** A list of the pool's: `denque`, later mysql2's own ring. */
-export interface Queue<T> {
+interface Queue<T> {
   readonly length: number;
   get(index: number): T | undefined;
   push(item: T): number;
@@ -121,7 +121,7 @@ interface PromiseDriver {
 }
 
 /** The driver's pool of promises. */
-export interface BasePromisePool extends EventEmitter {
+interface BasePromisePool extends EventEmitter {
   readonly pool: CorePool;
 }
 

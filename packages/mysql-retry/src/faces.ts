@@ -13,7 +13,7 @@ import type { RetryQueryOptions } from './options.js';
 import type { TransactionBody, TransactionOptions } from './transaction-call.js';
 
 /** What both faces of a pool have beside the driver's own. */
-export interface Outlasting {
+interface Outlasting {
   /** Retries, and tells what happens: `pool.policy.on('retry', …)`. */
   readonly policy: RetryPolicy;
   /**

@@ -22,7 +22,7 @@ const ENV_PREFIXES: readonly string[] = ['MYSQL_RETRY', 'DB_RETRY', 'DATABASE_RE
 const DEFAULTS: ConnectorDefaults = { maxAttempts: 4, baseDelayMs: 1000, maxDelayMs: 30_000 };
 
 /** What is ours in the options of a pool. Durations in milliseconds. */
-export interface RetryPoolExtras {
+interface RetryPoolExtras {
   /** Policy options: attempts, delays, budget, patience (`waitMs`). */
   readonly retry?: ConnectorRetryOptions;
   /**

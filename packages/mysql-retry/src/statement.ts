@@ -12,7 +12,7 @@ import { calledFunctions } from './statement-functions.js';
  * - `multiple`: several statements in one text.
  * - `other`: everything else, and every text that cannot be told with certainty.
  */
-export type StatementKind =
+type StatementKind =
   | 'read'
   | 'write'
   | 'begin'

@@ -1,6 +1,5 @@
 import { OptionError } from '@outlast/core-retry';
 import type { FieldPacket, QueryOptions, QueryResult } from 'mysql2';
-import type { Connection } from 'mysql2/promise';
 import { classifyMysql, discards, isReadOnlyServer, isServerError } from './classify.js';
 import { inTransaction, stateOf } from './connection-state.js';
 import type { Callback, PoolConnection } from './driver.js';
@@ -14,9 +13,6 @@ export interface TransactionContext {
   /** Aborted when the attempt is given up. */
   readonly signal: AbortSignal;
 }
-
-/** What a callback runs its statements on: as a connection of `mysql2/promise`. */
-export type TransactionStatements = Pick<Connection, 'query' | 'execute'>;
 
 const CONTROL: ReadonlySet<string> = new Set(['begin', 'commit', 'rollback', 'ends-transaction']);
 
