@@ -13,6 +13,8 @@ export class ConnectionState {
   checkedOut = false;
   /** Never to be used again, whatever its socket says: a statement timed out on it, or its server retires. */
   poisoned = false;
+  /** A COMMIT on it got no answer. */
+  commitLost = false;
   /** Since when it lies in the pool, monotonic milliseconds. */
   idleSince = 0;
   /** It is of the kind of server that is wanted. */

@@ -69,13 +69,22 @@ function watch(
 }
 
 // A Prepare has executed nothing, and neither has a command that still waited in the queue.
-function marked(error: unknown, command: Command, elapsedMs: number, token: object): unknown {
+function marked(
+  error: unknown,
+  command: Command,
+  elapsedMs: number,
+  state: ConnectionState,
+): unknown {
   const text = commandText(command);
   const neverRan = !isServerError(error) && (wasNeverSent(command) || isProgrammersError(error));
-  const commits = analyse(text).kind === 'commit';
+  const { kind } = analyse(text);
+  const commits = kind === 'commit';
   const phase: Phase =
     neverRan || command.constructor.name === 'Prepare' ? 'acquire' : commits ? 'commit' : 'sent';
-  const failure = classifyStatement(error, phase, text);
+  let failure = classifyStatement(error, phase, text);
+  if (commits && failure.outcome === 'unknown') state.commitLost = true;
+  // ORMs say ROLLBACK when COMMIT fails, and surface that error: it must not hide what is not known.
+  if (kind === 'rollback' && state.commitLost) failure = { ...failure, outcome: 'unknown' };
   const info = Object.freeze({
     operation: 'mysql.connection.query',
     attempts: 1,
@@ -86,7 +95,7 @@ function marked(error: unknown, command: Command, elapsedMs: number, token: obje
     failures: Object.freeze([]),
   });
   // A token of its own for each command: two of them may fail with one error object.
-  return mark(error, info, token, info);
+  return mark(error, info, state, info);
 }
 
 /** Whether not a byte of it was written. */
@@ -103,14 +112,14 @@ export function failWithConnection(
   command: Command,
   connection: CoreConnection,
   policy: RetryPolicy,
-  token: object,
+  state: ConnectionState,
 ): void {
   const { clock } = policy.settings;
   const start = clock.now();
   const broke = (error: unknown): void => {
     connection.removeListener('error', broke);
     if (command.listenerCount('error') === 0) return;
-    command.emit('error', marked(error, command, clock.now() - start, token));
+    command.emit('error', marked(error, command, clock.now() - start, state));
   };
   connection.on('error', broke);
   command.once('end', () => connection.removeListener('error', broke));

@@ -271,7 +271,7 @@ export class RetryPool extends BasePool {
       .then(
         (connection) => {
           stateOf(connection).noteStream(textOf(sql));
-          failWithConnection(command, connection, this.policy, command);
+          failWithConnection(command, connection, this.policy, stateOf(connection));
           command.once('end', () => connection.release());
           try {
             connection.query(command, undefined);

@@ -143,10 +143,11 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
 
   /** Until COMMIT is sent nothing can have been applied; what the callback throws is its own affair. */
   classify(error: unknown, phase: Phase): Failure {
-    const failure = classifyMysql(error, phase);
-    if (phase !== 'sent') return failure;
-    const drivers = this.#transaction?.threw(error) === true;
-    return { ...failure, transient: drivers && failure.transient, outcome: 'not-applied' };
+    if (phase !== 'sent') return classifyMysql(error, phase);
+    const verdict = this.#transaction?.verdict(error);
+    return verdict === undefined
+      ? { ...classifyMysql(error, phase), transient: false, outcome: 'not-applied' }
+      : { ...verdict, outcome: 'not-applied' };
   }
 
   async resolve(_failure: Failure, attempt: Attempt): Promise<Resolution<T>> {

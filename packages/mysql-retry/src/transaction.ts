@@ -1,10 +1,10 @@
-import { OptionError } from '@outlast/core-retry';
+import { type Failure, OptionError } from '@outlast/core-retry';
 import type { FieldPacket, QueryOptions, QueryResult } from 'mysql2';
-import { classifyMysql, discards, isReadOnlyServer, isServerError } from './classify.js';
+import { discards, isReadOnlyServer, isServerError } from './classify.js';
 import { inTransaction, stateOf } from './connection-state.js';
 import type { Callback, PoolConnection } from './driver.js';
 import { analyse } from './statement.js';
-import { textOf } from './statement-outcome.js';
+import { classifyStatement, textOf } from './statement-outcome.js';
 
 /** What a transaction callback is told beside its {@link Transaction}. */
 export interface TransactionContext {
@@ -23,7 +23,7 @@ const CONTROL: ReadonlySet<string> = new Set(['begin', 'commit', 'rollback', 'en
  */
 export class Transaction {
   readonly #connection: PoolConnection;
-  #seen: Set<unknown> | undefined;
+  #seen: Map<unknown, Failure> | undefined;
   #poison: { readonly error: unknown } | undefined;
   #depth = 0;
   #ended = false;
@@ -55,9 +55,9 @@ export class Transaction {
     return this.#poison;
   }
 
-  /** Whether the driver threw it in this transaction. */
-  threw(error: unknown): boolean {
-    return this.#seen?.has(error) === true;
+  /** What an error means that the driver threw in this transaction; undefined for anybody else's. */
+  verdict(error: unknown): Failure | undefined {
+    return this.#seen?.get(error);
   }
 
   /** From here on nothing of the callback reaches the server; `error` is what it is told. */
@@ -71,11 +71,12 @@ export class Transaction {
    * server has rolled all of it back; after a lock wait timeout only the statement, and a COMMIT would
    * leave a part of the whole.
    */
-  note(error: unknown): void {
-    this.#seen ??= new Set();
-    this.#seen.add(error);
-    const lost = isServerError(error) ? discards(error) : classifyMysql(error, 'sent').transient;
-    const contention = classifyMysql(error, 'sent').category === 'contention';
+  note(error: unknown, text: string): void {
+    const failure = classifyStatement(error, 'sent', text);
+    this.#seen ??= new Map();
+    this.#seen.set(error, failure);
+    const lost = isServerError(error) ? discards(error) : failure.transient;
+    const contention = failure.category === 'contention' && failure.transient;
     if (lost || contention || isReadOnlyServer(error)) this.#poison ??= { error };
   }
 
@@ -129,7 +130,7 @@ export class Transaction {
     return new Promise((resolve, reject) => {
       const done: Callback = (error, rows, fields) => {
         if (error) {
-          this.note(error);
+          this.note(error, textOf(sql));
           reject(error);
           return;
         }

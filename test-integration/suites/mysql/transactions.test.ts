@@ -134,6 +134,25 @@ describe.skipIf(lab.reason)(`pool.transaction ${lab.reason}`, () => {
     expect(await lab.value(`select v from ${table} where id = 2`)).toBe(11);
   });
 
+  it('goes on after a NOWAIT that found the row taken, for who says so wants the error', async () => {
+    const table = await counter();
+    const pool = lab.pool();
+    const rival = await lab.session();
+    await rival.query('begin');
+    await rival.query(`update ${table} set v = 10 where id = 2`);
+    const nowait = `select * from ${table} where id = 2 for update nowait`;
+    const runs: number[] = [];
+    await pool.transaction(async (tx, { attempt }) => {
+      runs.push(attempt);
+      await expect(tx.query(nowait)).rejects.toMatchObject({ errno: 1205 });
+      await tx.query(`update ${table} set v = v + 1 where id = 1`);
+    });
+    const error = await failureOf(pool.transaction((tx) => tx.query(nowait)));
+    await rival.query('rollback');
+    expect(retryInfo(error)).toMatchObject({ attempts: 1, reason: 'permanent' });
+    expect([runs, await value(table)]).toEqual([[1], 1]);
+  });
+
   it('runs again as a whole when its connection is lost before COMMIT', async () => {
     const table = await counter();
     const pool = lab.pool();
