@@ -1,6 +1,6 @@
-import type { Phase, RetryPolicy, Timer } from '@outlast/core-retry';
+import type { Failure, Phase, RetryPolicy, Timer } from '@outlast/core-retry';
 import { mark, Reconnect } from '@outlast/core-retry/connector';
-import { ACQUIRE_TIMEOUT, classifyMysql } from './classify.js';
+import { ACQUIRE_TIMEOUT, classifyMysql, isReadOnlyServer } from './classify.js';
 import { stateOf } from './connection-state.js';
 import {
   BasePool,
@@ -94,6 +94,17 @@ export class Connector {
     while (queue.length > 0 && this.deferred === undefined && (free.length > 0 || this.hasRoom)) {
       this.enter(queue.shift() as ConnectionCallback);
     }
+  }
+
+  /** A write met a server that takes none, and one that does is wanted. */
+  isDemotion(error: unknown): boolean {
+    return this.servers.wantsWrites && isReadOnlyServer(error);
+  }
+
+  /** What a failure means where a server that takes no writes is what was asked for. */
+  asWanted(error: unknown, failure: Failure): Failure {
+    const final = !this.servers.wantsWrites && isReadOnlyServer(error);
+    return final ? { ...failure, transient: false } : failure;
   }
 
   /** The server behind a connection does not take writes, or no more: it, and its like, are given up. */

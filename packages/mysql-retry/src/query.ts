@@ -5,7 +5,7 @@ import {
   isProgrammersError,
   type Phase,
 } from '@outlast/core-retry';
-import { discards, isReadOnlyServer, isServerError, isStatementTimeout } from './classify.js';
+import { discards, isServerError, isStatementTimeout } from './classify.js';
 import type { Patience } from './connect.js';
 import { stateOf } from './connection-state.js';
 import { type Callback, type Command, dropSocket, type PoolConnection } from './driver.js';
@@ -108,7 +108,8 @@ export class QueryCall implements CallOptions<Answer>, Patience {
   }
 
   classify(error: unknown, phase: Phase): Failure {
-    const failure = classifyStatement(error, phase, textOf(this.#sql));
+    const { connector } = this.#core;
+    const failure = connector.asWanted(error, classifyStatement(error, phase, textOf(this.#sql)));
     // Until a replay has shown that it only reads its outcome stays unknown.
     if (failure.outcome === 'unknown') this.#guarded = !this.#idempotent && this.#mayBeRead();
     return failure;
@@ -179,8 +180,9 @@ export class QueryCall implements CallOptions<Answer>, Patience {
     reject: (error: unknown) => void,
   ): void {
     if (isServerError(error)) {
-      if (isReadOnlyServer(error)) this.#core.connector.demoted(connection, error);
-      else if (discards(error)) dropSocket(connection);
+      if (this.#core.connector.isDemotion(error)) {
+        this.#core.connector.demoted(connection, error);
+      } else if (discards(error)) dropSocket(connection);
       else connection.release();
       reject(error);
       return;

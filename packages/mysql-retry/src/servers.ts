@@ -46,6 +46,11 @@ export class Servers {
     return this.options.target !== 'any';
   }
 
+  /** Whether a server that takes no writes is the wrong one, so that another is to be looked for. */
+  get wantsWrites(): boolean {
+    return this.options.target !== 'replica';
+  }
+
   /** New connections of the pool go to the server that was found last. */
   aim(): void {
     const host = this.options.hosts[this.current];

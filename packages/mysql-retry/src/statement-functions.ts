@@ -4,12 +4,11 @@ const words = (list: string): ReadonlySet<string> => new Set(list.trim().split(/
 
 /** Words before a parenthesis that call nothing: clauses, operators, types of CAST, hints. */
 const NOT_CALLABLE = words(`
-  all and any as between by case cross cume distinct distinctrow div else except exists force for from
-  having ignore in index inner intersect is join key left like limit mod natural not offset on or order
-  outer over partition primary regexp returning right rlike rollup row rows select some straight_join
-  table then union use using values when where window with within xor binary char character date
-  datetime dec decimal double float int integer json nchar numeric real signed time unsigned varchar
-  year columns against escape collate`);
+  all and any as between by case cross distinct distinctrow div else except exists force for from
+  having ignore in index inner intersect is join key left like limit mod natural not on or order outer
+  over partition primary regexp returning right rlike rollup row select some straight_join table then
+  union use using values when where window with within xor binary char character date datetime dec
+  decimal double float int integer nchar numeric real time varchar year against collate`);
 
 /**
  * Functions that only compute, and that every supported server (MySQL 5.7 and later, MariaDB 10.3 and

@@ -20,7 +20,7 @@ import {
   nonEmptyText,
   wholeNumber,
 } from '@outlast/core-retry/connector';
-import { classifyMysql, discards, isReadOnlyServer, isStatementTimeout } from './classify.js';
+import { classifyMysql, discards, isStatementTimeout } from './classify.js';
 import type { Patience } from './connect.js';
 import { isUsable, stateOf } from './connection-state.js';
 import { dropSocket, type PoolConnection } from './driver.js';
@@ -147,7 +147,7 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     const verdict = this.#transaction?.verdict(error);
     return verdict === undefined
       ? { ...classifyMysql(error, phase), transient: false, outcome: 'not-applied' }
-      : { ...verdict, outcome: 'not-applied' };
+      : { ...this.#core.connector.asWanted(error, verdict), outcome: 'not-applied' };
   }
 
   async resolve(_failure: Failure, attempt: Attempt): Promise<Resolution<T>> {
@@ -253,7 +253,8 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
   ): Promise<void> {
     transaction.end(error);
     if (isStatementTimeout(error)) return this.#core.stop(connection);
-    if (isReadOnlyServer(error)) return this.#core.connector.demoted(connection, error);
+    const { connector } = this.#core;
+    if (connector.isDemotion(error)) return connector.demoted(connection, error);
     if (!isUsable(connection) || discards(error)) return dropSocket(connection);
     const { clock } = this.#core.policy.settings;
     await new Promise<void>((resolve) => {

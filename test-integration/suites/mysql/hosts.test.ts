@@ -101,6 +101,7 @@ describe.skipIf(reason !== '')(`several hosts ${reason}`, () => {
     expect([await portOf(writing), await portOf(reading)]).toEqual([one.port, replica.port]);
     const refused = await failureOf(reading.query('insert into copied values (9)'));
     expect(refused).toMatchObject({ errno: 1290 });
+    expect(retryInfo(refused)).toMatchObject({ attempts: 1, reason: 'permanent' });
     await one.stop();
     await replica.admin('stop slave');
     await replica.admin('set global read_only = 0');

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import { createPool, isOutcomeUnknown, retryInfo } from '@outlast/mysql-retry';
+import { createPool, isOutcomeUnknown, mysqlRetry, retryInfo } from '@outlast/mysql-retry';
 import { describe, expect, it } from 'vitest';
 import type { MysqlStatement } from '../../servers/index.js';
 import { failureOf } from '../support/errors.js';
@@ -151,5 +151,36 @@ describe.skipIf(lab.reason)(`a statement of the pool ${lab.reason}`, () => {
     const text = inspect([error, said], { depth: 12, showHidden: true });
     expect(text).not.toContain(canary);
     await pool.end();
+  });
+
+  it('is what a health check asks, which never rejects', async () => {
+    const pool = lab.pool();
+    expect(await pool.healthCheck()).toMatchObject({
+      ok: true,
+      attempts: 1,
+      details: {
+        total: 1,
+        idle: 1,
+        waiting: 0,
+        readOnly: false,
+        serverVersion: expect.any(String),
+      },
+    });
+    await pool.end();
+    const away = lab.pool();
+    lab.proxy.refuse();
+    const health = await away.healthCheck();
+    expect(health).toMatchObject({ ok: false, attempts: 3, error: { code: 'ECONNREFUSED' } });
+  });
+
+  it('on somebody else’s connection is retried by the policy of mysqlRetry, on his word', async () => {
+    const policy = mysqlRetry({ baseDelayMs: 10, idempotent: true });
+    const plain = lab.plainPool();
+    await plain.query('select 1');
+    const armed = lab.proxy.arm({ when: { bytes: "'lent'" }, fault: 'cut-after' });
+    const [rows] = await policy.execute(() => plain.query("select 'lent' as a"));
+    expect([armed.fired, rows]).toEqual([1, [{ a: 'lent' }]]);
+    const wrong = policy.execute(() => plain.query('selec 1'));
+    expect(retryInfo(await failureOf(wrong))).toMatchObject({ attempts: 1, reason: 'permanent' });
   });
 });
