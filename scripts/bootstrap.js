@@ -19,7 +19,7 @@ const isRoot = process.getuid?.() === 0;
 /**
  * Makes the checkout ready to run. Silent about what is ready already, one line for everything it does.
  * A PostgreSQL comes with npm. `servers` names what else is wanted: `postgres`, a second major of it, `redis`,
- * `nginx`, `pgbouncer`, `kafka`, `kafka-second`, an older one of it, and `mlflow`. They are installed with apt-get where that is allowed (root, or CI=true with sudo); where it is not,
+ * `mysql`, `nginx`, `pgbouncer`, `kafka`, `kafka-second`, an older one of it, and `mlflow`. They are installed with apt-get where that is allowed (root, or CI=true with sudo); where it is not,
  * a line says why, and what would cure it. Rejects with a sentence that names what to do.
  */
 export async function bootstrap({ servers = [] } = {}) {
@@ -193,6 +193,12 @@ const SERVERS = {
     what: 'PgBouncer',
     packages: ['pgbouncer'],
     brew: 'pgbouncer',
+  },
+  mysql: {
+    present: () => programs('mariadbd').length > 0,
+    what: 'MariaDB',
+    packages: ['mariadb-server'],
+    brew: 'mariadb',
   },
   kafka: kafka('4.1.1', 'Kafka'),
   'kafka-second': kafka('3.9.1', 'a second Kafka'),

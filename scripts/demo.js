@@ -4,7 +4,7 @@ import { bootstrap } from './bootstrap.js';
 try {
   // PostgreSQL comes with npm; any other system's server may have to be installed
   await bootstrap({
-    servers: ['redis', 'kafka', 'mlflow'].filter((name) => process.argv.includes(name)),
+    servers: ['mysql', 'redis', 'kafka', 'mlflow'].filter((name) => process.argv.includes(name)),
   });
 } catch (error) {
   console.error(`outlast: ${error.message}`);

@@ -97,7 +97,7 @@ const seconds = (start) => `${((Date.now() - start) / 1000).toFixed(1)} s`;
 
 const start = Date.now();
 await bootstrap({
-  servers: ['postgres', 'pgbouncer', 'redis', 'nginx', 'kafka', 'kafka-second', 'mlflow'],
+  servers: ['postgres', 'pgbouncer', 'mysql', 'redis', 'nginx', 'kafka', 'kafka-second', 'mlflow'],
 });
 await check('types', bin('tsc'), ['-p', 'tsconfig.test.json']);
 await check('lint', bin('biome'), ['check', '--error-on-warnings', '.']);

@@ -3,12 +3,14 @@ import { save } from './harness.js';
 import { benchHttp } from './http.js';
 import { benchKafka } from './kafka.js';
 import { benchMlflow } from './mlflow.js';
+import { benchMysql } from './mysql.js';
 import { benchPostgres } from './postgres.js';
 import { benchRedis } from './redis.js';
 
 const BENCHMARKS = {
   core: benchCore,
   postgres: benchPostgres,
+  mysql: benchMysql,
   redis: benchRedis,
   kafka: benchKafka,
   http: benchHttp,

@@ -7,11 +7,25 @@ export { KafkaCluster, type TopicOptions } from './kafka-cluster.js';
 export { findKafka, type KafkaInstallation } from './kafka-jars.js';
 export type { LoggedMessage } from './kafka-log.js';
 export type { KafkaSettings, ProxiedPort } from './kafka-settings.js';
+export {
+  type MariadbOptions,
+  type MariadbSettings,
+  NativeMariadb,
+  startMariadb,
+} from './mariadb.js';
+export { findMariadb, type MariadbInstallation } from './mariadb-binaries.js';
 export { type MlflowOptions, NativeMlflow, startMlflow } from './mlflow.js';
 export { type SeededModel, type SeedModel, seedModel } from './mlflow-seed.js';
 export { type MlflowAdmin, type MlflowQuestion, MlflowServer } from './mlflow-server.js';
 export type { MlflowMode } from './mlflow-settings.js';
 export { findMlflow, type MlflowInstallation } from './mlflow-venv.js';
+export {
+  type MysqlConnectionConfig,
+  MysqlServer,
+  type MysqlStatement,
+  type MysqlTarget,
+  statementsIn,
+} from './mysql-server.js';
 export { type Nginx, startNginx, takeNginx } from './nginx.js';
 export { PgBouncer, type PgBouncerSettings, takePgBouncer } from './pgbouncer.js';
 export { freePort, isFree } from './ports.js';
@@ -38,6 +52,7 @@ export type { RedisSettings } from './redis-settings.js';
 export { isSkipped, type Skipped } from './skipped.js';
 export { missingKafka, type TakeKafkaOptions, takeKafka } from './take-kafka.js';
 export { missingMlflow, type TakeMlflowOptions, takeMlflow } from './take-mlflow.js';
+export { missingMysql, type TakeMysqlOptions, takeMysql } from './take-mysql.js';
 export { type TakeOptions, takePostgres } from './take-postgres.js';
 export { missingRedis, type TakeRedisOptions, takeRedis } from './take-redis.js';
 export { type WaitOptions, waitFor } from './wait.js';
