@@ -20,6 +20,8 @@ export class ClientState {
   settled = 0;
   /** The number of the statement that was running when the connection broke. */
   brokeAt: number | undefined;
+  /** The answer to a COMMIT was lost on it. */
+  commitLost = false;
   private status: string | undefined;
   private readonly client: driver.ClientBase;
 

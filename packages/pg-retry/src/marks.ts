@@ -45,9 +45,13 @@ export function markStatement(
       const name = preparedName(config);
       if (name !== undefined && forgetPrepared(client, error, name)) state.poisoned = true;
       const text = textOf(config);
-      const phase: Phase = analyse(text).kind === 'commit' ? 'commit' : 'sent';
+      const { kind } = analyse(text);
+      const phase: Phase = kind === 'commit' ? 'commit' : 'sent';
       const neverSent = queued && !pipeline && !isServerError(error);
-      const failure = classifyStatement(error, neverSent ? 'acquire' : phase, text);
+      let failure = classifyStatement(error, neverSent ? 'acquire' : phase, text);
+      if (phase === 'commit' && failure.outcome === 'unknown') state.commitLost = true;
+      // ORMs say ROLLBACK when COMMIT fails, and surface that error: it must not hide what is not known.
+      if (kind === 'rollback' && state.commitLost) failure = { ...failure, outcome: 'unknown' };
       const info = Object.freeze({
         operation: 'pg.client.query',
         attempts: 1,

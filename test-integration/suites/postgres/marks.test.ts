@@ -48,7 +48,7 @@ describe.skipIf(lab.reason)(`an error on a client that is checked out ${lab.reas
   );
 
   it.each(['cut-before', 'cut-after'] as const)(
-    'of COMMIT is unknown (%s), and of what comes behind it not applied',
+    'of COMMIT is unknown (%s), so is that of the ROLLBACK after it, and of other statements not applied',
     async (fault) => {
       const table = await lab.table();
       const pool = lab.pool();
@@ -60,6 +60,8 @@ describe.skipIf(lab.reason)(`an error on a client that is checked out ${lab.reas
       expect(isOutcomeUnknown(error)).toBe(true);
       const later = await failureOf(client.query(`insert into ${table} values ('b')`));
       expect(retryInfo(later)?.outcome).toBe('not-applied');
+      // What an ORM says next, and the error that it surfaces.
+      expect(isOutcomeUnknown(await failureOf(client.query('rollback')))).toBe(true);
       client.release();
       expect(await lab.count(table)).toBe(fault === 'cut-after' ? 1 : 0);
     },
