@@ -8,7 +8,7 @@ const CUT: Meaning = ['network', true, 'unknown'];
 
 /**
  * Codes beyond those of the system, and those that mean something else here. Sources: `AxiosError` of
- * axios 1.7 to 1.21, `follow-redirects`, undici 7, Node's `errors`, `zlib` and `llhttp`.
+ * axios 1.7 to 1.21, `follow-redirects`, undici 7, got 14, Node's `errors`, `zlib` and `llhttp`.
  */
 const CODES: Readonly<Record<string, Meaning>> = {
   ERR_CANCELED: ['cancelled', false, 'unknown'],
@@ -23,6 +23,10 @@ const CODES: Readonly<Record<string, Meaning>> = {
   ERR_FR_MAX_BODY_LENGTH_EXCEEDED: MISUSE,
   ERR_FR_TOO_MANY_REDIRECTS: GARBLED,
   ERR_FR_REDIRECTION_FAILURE: GARBLED,
+  // got's
+  ERR_TOO_MANY_REDIRECTS: GARBLED,
+  ERR_BODY_PARSE_FAILURE: GARBLED,
+  ERR_UNSUPPORTED_PROTOCOL: MISUSE,
   ERR_NETWORK: CUT,
   // A TLS handshake that fails: nothing of the request was sent, and the next one fails as well.
   EPROTO: MISUSE,

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,14 +21,7 @@ import { failureOf } from '../support/errors.js';
 import { ServedFile } from '../support/files-server.js';
 
 const MB = 1_000_000;
-const retry = { baseDelayMs: 10, maxAttempts: 4, jitter: false } as const;
-
-const SMALL_DISK = mkdtempSync(join(tmpdir(), 'outlast-small-disk-'));
-
-function mount(): boolean {
-  const args = ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', SMALL_DISK];
-  return spawnSync('mount', args).status === 0;
-}
+const retry = { baseDelayMs: 10, maxAttempts: 4, jitter: false, waitMs: 30_000 } as const;
 
 let server: HttpScript;
 let folder: string;
@@ -396,24 +389,32 @@ it('waits for a server that is away, asks its source before each request, and te
 describe('a full disk', () => {
   // Root has a small disk of its own. For others writes to /dev/full fail alike, and it cannot be removed.
   const isRoot = process.getuid?.() === 0;
-  const mounted = isRoot && mount();
+  let disk = '';
+  let mounted = false;
 
-  it.skipIf(isRoot && !mounted)('is told of, and nothing is left behind on it', async () => {
+  beforeAll(async () => {
+    disk = await mkdtemp(join(tmpdir(), 'outlast-small-disk-'));
+    const args = ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk];
+    mounted = isRoot && spawnSync('mount', args).status === 0;
+  });
+
+  it('is told of, and nothing is left behind on it', async ({ skip }) => {
+    skip(isRoot && !mounted, 'root may not mount a tmpfs here');
     serve(3 * MB, { etag: '"v1"' });
-    const path = isRoot ? join(SMALL_DISK, 'f.bin') : target();
+    const path = isRoot ? join(disk, 'f.bin') : target();
     if (isRoot) await writeFile(path, 'old version');
     const partial = isRoot ? {} : { partialPath: '/dev/full', exclusive: true };
     const error = await failureOf(download(`${server.url}/f.bin`, path, { retry, ...partial }));
     expect([error.code, error.name]).toEqual(['ENOSPC', 'DiskFullError']);
     expect(server.requests.length).toBe(1);
     if (!isRoot) return;
-    expect(await readdir(SMALL_DISK)).toEqual(['f.bin']);
+    expect(await readdir(disk)).toEqual(['f.bin']);
     expect(await readFile(path, 'utf8')).toBe('old version');
   });
 
   afterAll(() => {
-    if (mounted) spawnSync('umount', [SMALL_DISK]);
-    rmSync(SMALL_DISK, { recursive: true, force: true });
+    if (mounted) spawnSync('umount', [disk]);
+    return rm(disk, { recursive: true, force: true });
   });
 });
 
