@@ -33,12 +33,23 @@ describe.skipIf(lab.reason)(`graphile-worker ${lab.reason}`, () => {
       });
     let runner: Runner | undefined;
     let stopping = false;
+    let stopped: () => void = () => {};
+    const over = new Promise<void>((resolve) => {
+      stopped = resolve;
+    });
     // It stops when the answer to a worker's question is lost, with any pool: whoever runs it starts it again.
+    const ended = ({ promise, events }: Runner) =>
+      Promise.race([
+        promise.catch(() => {}),
+        // on its way out it may wait for ever for a worker that has died, so that its promise never settles
+        new Promise((resolve) => events.once('worker:fatalError', resolve)),
+        new Promise((resolve) => events.once('pool:gracefulShutdown', resolve)),
+      ]);
     const supervised = (async () => {
       while (!stopping) {
         runner = await start().catch(() => undefined);
         if (stopping) await runner?.stop();
-        await runner?.promise.catch(() => {});
+        if (runner !== undefined) await Promise.race([ended(runner), over]);
       }
     })();
     const add = (name: string, spec: TaskSpec | ((id: string) => TaskSpec) = {}) =>
@@ -128,6 +139,7 @@ describe.skipIf(lab.reason)(`graphile-worker ${lab.reason}`, () => {
     } finally {
       stopping = true;
       await runner?.stop().catch(() => {});
+      stopped();
       await supervised;
       await utils.release();
     }
