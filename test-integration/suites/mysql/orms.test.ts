@@ -5,6 +5,7 @@ import { drizzle } from 'drizzle-orm/mysql2';
 import knexModule from 'knex';
 import { Kysely, MysqlDialect, sql } from 'kysely';
 import { Sequelize } from 'sequelize';
+import { DataSource } from 'typeorm';
 import { describe, expect, it } from 'vitest';
 import { waitFor } from '../../servers/index.js';
 import { openMysqlLab } from '../support/mysql-lab.js';
@@ -19,7 +20,7 @@ interface Script {
   readonly close: () => Promise<unknown>;
 }
 
-const scripts: Readonly<Record<string, (table: string) => Script>> = {
+const scripts: Readonly<Record<string, (table: string) => Script | Promise<Script>>> = {
   kysely(table) {
     const { pool } = lab.pool();
     const db = new Kysely<Record<string, { id: string }>>({ dialect: new MysqlDialect({ pool }) });
@@ -71,16 +72,28 @@ const scripts: Readonly<Record<string, (table: string) => Script>> = {
       close: () => db.close(),
     };
   },
+  async typeorm(table) {
+    const { user: username, ...where } = lab.server.config({ port: lab.proxy.port });
+    const db = new DataSource({ type: 'mysql', driver: callbacks, ...where, username });
+    await db.initialize();
+    const insert = `insert into ${table} values (?)`;
+    return {
+      read: () => db.query('select 1 as one'),
+      write: (id) => db.query(insert, [id]),
+      transaction: (id) => db.transaction((manager) => manager.query(insert, [id])),
+      close: () => db.destroy(),
+    };
+  },
 };
 
 /** The driver's own error, under whatever an ORM has put around it. */
 function driverError(error: unknown): unknown {
-  const { original, cause } = error as { original?: unknown; cause?: unknown };
-  const inner = original ?? (retryInfo(error) === undefined ? cause : undefined);
+  const { original, driverError: under, cause } = error as Record<string, unknown>;
+  const inner = original ?? under ?? (retryInfo(error) === undefined ? cause : undefined);
   return inner === undefined ? error : driverError(inner);
 }
 
-// kysely, knex and sequelize run everything on connections that they check out, where nothing is replayed;
+// kysely, knex, sequelize and typeorm run everything on connections that they check out, where nothing is replayed;
 // drizzle runs what is in no transaction on the pool.
 describe.skipIf(lab.reason)(`an ORM across a restart ${lab.reason}`, () => {
   lab.use();
@@ -89,7 +102,7 @@ describe.skipIf(lab.reason)(`an ORM across a restart ${lab.reason}`, () => {
     '%s loses and doubles nothing, and has every error marked',
     async (name) => {
       const table = await lab.table();
-      const script = (scripts[name] as (table: string) => Script)(table);
+      const script = await (scripts[name] as (table: string) => Script | Promise<Script>)(table);
       const acknowledged = new Set<string>();
       const notApplied = new Set<string>();
       const errors = { read: [] as unknown[], write: [] as unknown[] };
