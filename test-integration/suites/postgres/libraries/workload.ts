@@ -54,6 +54,8 @@ export function oneBackend(pids: readonly unknown[]): void {
 export interface WorkloadOptions {
   /** What of the rows put in is there in the end. Default: the ids in `items`. */
   readonly present?: (ok: readonly string[]) => Promise<Iterable<string>>;
+  /** The library's own words for a statement that it has not sent. */
+  readonly neverSent?: (error: Error) => boolean;
   /** Whether the library makes errors of its own out of ours, without a cause: then any may be unknown. */
   readonly hidesErrors?: boolean;
 }
@@ -87,11 +89,12 @@ export async function outlast(
     } catch (error) {
       const marked = markedIn(error);
       const hidden = options.hidesErrors === true && marked === undefined;
-      if (kind === 'read' || (marked === undefined && !hidden)) {
+      const neverSent = options.neverSent?.(error as Error) === true;
+      if (kind === 'read' || (marked === undefined && !hidden && !neverSent)) {
         faults.push(`${name}: ${describe(error)}`);
         return;
       }
-      how = hidden || isOutcomeUnknown(marked) ? 'unknown' : 'not-applied';
+      how = !neverSent && (hidden || isOutcomeUnknown(marked)) ? 'unknown' : 'not-applied';
       if (how === 'unknown') report.unknown += 1;
       else report.notApplied += 1;
     }
