@@ -36,7 +36,7 @@ const TARGETS: readonly Target[] = [
 ];
 const DEFAULT_PORT = 5432;
 // Scheme, user and password, hosts, the rest: a URL of libpq's, whose hosts may be several.
-const POSTGRES_URL = /^(postgres(?:ql)?:\/\/(?:[^@/?#]*@)?)([^/?#]*)(.*)$/is;
+const POSTGRES_URL = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)([^/?#]*)(.*)$/is;
 const URL_TARGET = /([?&])target_session_attrs=([^&#]*)(&?)/;
 const VALID_HOST = "'host', 'host:port', a folder of a Unix socket, or { host, port }";
 
@@ -58,27 +58,32 @@ export function hostSettings(
   driver: PoolConfig,
 ): { readonly hosts: HostSettings | undefined; readonly driver: PoolConfig } {
   const url = splitUrl(driver.connectionString);
-  const target = targetOf(options, url?.target);
-  const listed = options.hosts === undefined ? undefined : parseHosts(options.hosts);
-  if (listed !== undefined && url !== undefined && url.hosts.length > 1) {
+  const several = url?.authority.includes(',') === true;
+  if (options.hosts !== undefined && several) {
     throw new OptionError(
       'hosts',
       'is given beside a connectionString with several hosts. Keep one of the two.',
     );
   }
-  const several = url !== undefined && url.hosts.length > 1;
-  if (listed === undefined && !several && target === undefined) {
+  const target = targetOf(options, url?.target);
+  if (options.hosts === undefined && !several && target === undefined) {
     return { hosts: undefined, driver };
   }
-  const addresses = listed ?? (several ? url.hosts : undefined) ?? [onlyHost(driver, url)];
-  const hosts = addresses.map((address) => destination(address, driver, url));
+  const inUrl = url === undefined ? [] : hostsIn(url);
+  const addresses =
+    options.hosts !== undefined
+      ? parseHosts(options.hosts)
+      : several
+        ? inUrl
+        : [onlyHost(driver, inUrl[0])];
+  const hosts = addresses.map((address) => destination(address, driver, url, inUrl[0]?.port));
   const settings = { target: target ?? 'primary', hosts };
   return { hosts: settings, driver: { ...driver, ...(hosts[0] as Destination).config } };
 }
 
 interface SplitUrl {
   readonly before: string;
-  readonly hosts: readonly HostAddress[];
+  readonly authority: string;
   readonly after: string;
   readonly target: string | undefined;
 }
@@ -87,17 +92,16 @@ function splitUrl(text: unknown): SplitUrl | undefined {
   const parts = typeof text === 'string' ? POSTGRES_URL.exec(text) : null;
   if (parts === null) return undefined;
   const [, before = '', authority = '', rest = ''] = parts;
-  const several = authority.includes(',');
-  const hosts = authority
-    .split(',')
-    .map((one) =>
-      several || one !== '' ? parseHost(one, 'connectionString', true) : { host: '' },
-    );
   const target = URL_TARGET.exec(rest)?.[2];
   const after = rest.replace(URL_TARGET, (_, start: string, __, more: string) =>
     more === '&' ? start : '',
   );
-  return { before, hosts, after, target: target && decodeURIComponent(target) };
+  return { before, authority, after, target };
+}
+
+/** What is wrong in a URL of one host is for the driver to say, unless it is a host that we must rewrite. */
+function hostsIn(url: SplitUrl): readonly HostAddress[] {
+  return url.authority.split(',').map((one) => (one === '' ? { host: '' } : parseHostInUrl(one)));
 }
 
 function targetOf(options: HostOptions, fromUrl: string | undefined): Target | undefined {
@@ -126,25 +130,47 @@ function parseHosts(hosts: unknown): readonly HostAddress[] {
   if (!Array.isArray(hosts) || hosts.length === 0) {
     throw invalidOption('hosts', hosts, `a list of one host or more, each ${VALID_HOST}`);
   }
-  return hosts.map((one: unknown, at) => parseHost(one, `hosts[${at}]`, false));
+  return hosts.map((one: unknown, at) => parseHost(one, `hosts[${at}]`));
 }
 
-function parseHost(value: unknown, name: string, encoded: boolean): HostAddress {
+function parseHost(value: unknown, name: string): HostAddress {
   if (typeof value === 'object' && value !== null) {
     const { host, port, ...others } = value as { host?: unknown; port?: unknown };
     const valid = typeof host === 'string' && host !== '' && Object.keys(others).length === 0;
     if (!valid) throw invalidOption(name, value, VALID_HOST);
     return { host, ...(port === undefined ? undefined : { port: portOf(port, name) }) };
   }
-  const parts =
-    typeof value === 'string'
-      ? /^(\/.*|\[[\da-f:.]+\]|[^:\s/@?#[\]]+)(?::(\d+))?$/i.exec(value)
-      : null;
-  if (parts === null) throw invalidOption(name, value, VALID_HOST);
-  const [, text = '', port] = parts;
-  const bare = text.startsWith('[') ? text.slice(1, -1) : text;
-  const host = encoded ? decodeURIComponent(bare) : bare;
-  return { host, ...(port === undefined ? undefined : { port: portOf(Number(port), name) }) };
+  const address = typeof value === 'string' ? addressIn(value) : undefined;
+  if (address === undefined) throw invalidOption(name, value, VALID_HOST);
+  if (address.port !== undefined) portOf(address.port, name);
+  return address;
+}
+
+// The text is not shown: in a URL with a typing error it may be a part of the password.
+function parseHostInUrl(text: string): HostAddress {
+  const address = addressIn(text);
+  const host = address && decoded(address.host);
+  if (host === undefined) {
+    throw new OptionError('connectionString', 'has a host that is none, or is not well formed.');
+  }
+  if (address?.port !== undefined) portOf(address.port, 'connectionString');
+  return { ...address, host };
+}
+
+function addressIn(text: string): HostAddress | undefined {
+  const parts = /^(\/.*|\[[\da-f:.]+\]|[^:\s/@?#[\]]+)(?::(\d+))?$/i.exec(text);
+  if (parts === null) return undefined;
+  const [, bare = '', port] = parts;
+  const host = bare.startsWith('[') ? bare.slice(1, -1) : bare;
+  return { host, ...(port === undefined ? undefined : { port: Number(port) }) };
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function portOf(port: unknown, name: string): number {
@@ -154,8 +180,7 @@ function portOf(port: unknown, name: string): number {
 }
 
 /** The server of a pool that names one and says what it must be. */
-function onlyHost(driver: PoolConfig, url: SplitUrl | undefined): HostAddress {
-  const [fromUrl] = url?.hosts ?? [];
+function onlyHost(driver: PoolConfig, fromUrl: HostAddress | undefined): HostAddress {
   if (fromUrl !== undefined && fromUrl.host !== '') return fromUrl;
   const host = driver.host ?? process.env['PGHOST'] ?? 'localhost';
   return driver.port === undefined ? { host } : { host, port: Number(driver.port) };
@@ -165,8 +190,9 @@ function destination(
   { host, port }: HostAddress,
   driver: PoolConfig,
   url: SplitUrl | undefined,
+  portInUrl: number | undefined,
 ): Destination {
-  const given = port ?? url?.hosts[0]?.port ?? driver.port ?? process.env['PGPORT'];
+  const given = port ?? portInUrl ?? driver.port ?? process.env['PGPORT'];
   const known = Number(given ?? DEFAULT_PORT);
   const bracketed = host.includes(':') && !host.startsWith('/') ? `[${host}]` : host;
   const name = `${bracketed}:${known}`;

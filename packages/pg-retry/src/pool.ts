@@ -345,9 +345,18 @@ export class Pool extends driver.Pool {
     // Whoever holds it is told by the statement that fails; nobody listening must not end the process.
     client.on('error', () => {});
     watchStatements(client, state, this.policy);
+    client.once('end', () => this.#forget(client, state));
     this.#openings.add(state.serial, this.policy.settings.clock.now());
     this.#connector.reconnect.succeeded();
     this.#liveness.begin();
+  }
+
+  // drizzle never gives a client back whose BEGIN failed: a connection that is dead takes no place in the pool.
+  #forget(client: driver.PoolClient, state: ClientState): void {
+    if (!state.checkedOut) return;
+    const pool = this as unknown as PoolInternals;
+    pool._clients = pool._clients.filter((one) => one !== client);
+    pool._pulseQueue();
   }
 
   #stateOf(client: driver.ClientBase): ClientState {

@@ -12,6 +12,8 @@ describe('the hosts of a pool', () => {
     expect(hostSettings({}, driver)).toEqual({ hosts: undefined, driver });
     expect(hostSettings({}, driver).driver).toBe(driver);
     expect(settings({}, { connectionString: '/var/run db' })).toBeUndefined();
+    // What is wrong with one host is for the driver to say.
+    expect(settings({}, { connectionString: 'postgres://u:p@:port/x' })).toBeUndefined();
   });
 
   it('are names, addresses, folders and objects, with the pool’s port where they have none', () => {
@@ -87,6 +89,18 @@ describe('the hosts of a pool', () => {
       {},
       { connectionString: 'postgres://a,b/db?target_session_attrs=master' },
       /target_session_attrs must be 'any'/,
+    ],
+    [
+      'a password that looks like a host',
+      {},
+      { connectionString: 'postgres://me:canary,x/y@a/db' },
+      /^connectionString has a host that is none/,
+    ],
+    [
+      'hosts that cannot be decoded',
+      {},
+      { connectionString: 'postgres://me:canary@a%,b/db' },
+      /^connectionString has a host that is none/,
     ],
     [
       'hosts in both places',

@@ -43,6 +43,17 @@ describe.skipIf(lab.reason)(`the health of a pool ${lab.reason}`, () => {
     expect(code).toBe(0);
   });
 
+  it('loses no slot, and ends, when a client that has died is never given back, as by drizzle', async () => {
+    const pool = lab.pool({ max: 1 });
+    const held = await pool.connect();
+    await terminateBackends(lab.server);
+    await failureOf(held.query('begin'));
+    expect((await pool.query('select 42 as n')).rows).toEqual([{ n: 42 }]);
+    expect(pool.totalCount).toBe(1);
+    await pool.end();
+    held.release();
+  });
+
   it('never gives out a client again whose statement timed out on the client’s side', async () => {
     const pool = lab.pool({ max: 1, query_timeout: 150 });
     const retries: unknown[] = [];
