@@ -162,6 +162,9 @@ describe.skipIf(lab.reason)(`an error number, live ${lab.reason}`, () => {
     await lab.server.admin(`kill query ${one.threadId}`);
     expect(live(1317, 'sent', await long)).toBe('timeout never');
     const big = await failureOf(one.query('select ?', ['x'.repeat(2 * 1024 * 1024)]));
-    expect(live(1153, 'sent', big)).toBe('invalid never');
+    // The server closes with most of it unread, and its answer may be lost in the reset.
+    if (big.errno === 1153) expect(live(1153, 'sent', big)).toBe('invalid never');
+    else
+      expect(classifyMysql(big, 'sent')).toMatchObject({ code: 'ECONNRESET', outcome: 'unknown' });
   });
 });

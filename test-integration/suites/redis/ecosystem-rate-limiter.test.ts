@@ -77,8 +77,9 @@ describe.skipIf(lab.reason !== '')(`rate-limiter-flexible on our client ${lab.re
     const { counted, acknowledged, unknown, others } = run;
     expect(others).toEqual([]);
     expect(unknown).toBeGreaterThanOrEqual(10);
-    // every one of them had reached the server
-    expect(counted).toBe(acknowledged.length + unknown);
+    // those that were silenced had reached the server; what was on its way when the wire was cut had not
+    expect(counted).toBeGreaterThanOrEqual(acknowledged.length + 10);
+    expect(counted).toBeLessThanOrEqual(acknowledged.length + unknown);
     expect(new Set(acknowledged).size).toBe(acknowledged.length);
   });
 
