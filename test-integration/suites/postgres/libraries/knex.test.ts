@@ -93,6 +93,8 @@ describe.skipIf(lab.reason)(`knex ${lab.reason}`, () => {
           await items(tx).insert(row(id));
           oneBackend([before, await pid(tx)]);
           await tx.commit();
+          // knex's commit() resolves though COMMIT failed; this is where it says so
+          await tx.executionPromise;
         } catch (error) {
           await tx.rollback().catch(() => {});
           throw error;
