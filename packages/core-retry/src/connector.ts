@@ -5,6 +5,7 @@ export {
   type ConnectorRetryOptions,
   connectorOptions,
 } from './connector-options.js';
+export { askHealth, type HealthQuestion, type HealthReport } from './health-check.js';
 export { mark } from './marks.js';
 export { RETRY_OPTIONS } from './options.js';
 export {

@@ -1,60 +1,32 @@
-import { RetryPolicy, retryInfo } from '@outlast/core-retry';
+import { askHealth, type HealthReport } from '@outlast/core-retry/connector';
 import { classifyMlflow } from './classify.js';
 import { readJson } from './json.js';
 import type { Transport } from './transport.js';
 import { Trial } from './trial.js';
 
 /** What a health page shows. */
-export interface Health {
-  readonly ok: boolean;
-  /** How long the check took, in milliseconds. */
-  readonly ms: number;
-  readonly attempts: number;
-  /** MlflowError or the error of the network, if it failed. */
-  readonly error?: unknown;
-  readonly details: {
-    /** Whether `/health` answered. */
-    readonly server: boolean;
-    /** Whether a search in the registry did, which asks the database. */
-    readonly database: boolean;
-    /** Calls that are under way. */
-    readonly running: number;
-    /** Calls that wait for their turn, or for the server. */
-    readonly waiting: number;
-  };
+export interface Health extends HealthReport<HealthDetails> {}
+
+interface HealthDetails {
+  /** Whether `/health` answered. */
+  readonly server: boolean;
+  /** Whether a search in the registry did, which asks the database. */
+  readonly database: boolean;
+  /** Calls that are under way. */
+  readonly running: number;
+  /** Calls that wait for their turn, or for the server. */
+  readonly waiting: number;
 }
 
-const ATTEMPT_TIMEOUT_MS = 5000;
-
-/**
- * Three attempts, 0.5 s to 5 s between them, without patience. Never rejects. `/health` is answered by a server
- * whose database is gone, so that alone proves nothing.
- */
-export async function checkHealth(transport: Transport): Promise<Health> {
-  const { clock, random } = transport.policy.settings;
-  const own = new RetryPolicy({
-    maxAttempts: 3,
-    baseDelayMs: 500,
-    maxDelayMs: 5000,
-    attemptTimeoutMs: ATTEMPT_TIMEOUT_MS,
-    operation: 'mlflow.healthCheck',
-    // Reading changes nothing.
-    idempotent: true,
-    classify: classifyMlflow,
-    clock,
-    random,
-  });
-  const start = clock.now();
-  let attempts = 0;
+/** Without patience; never rejects. `/health` is answered by a server whose database is gone, so that alone proves nothing. */
+export function checkHealth(transport: Transport): Promise<Health> {
   let server = false;
   let database = false;
-  const details = (): Health['details'] => {
-    const { running, waiting } = transport.gate.load;
-    return { server, database, running, waiting: waiting + transport.reconnect.waiting };
-  };
-  try {
-    await own.execute(async (attempt) => {
-      attempts = attempt.number;
+  return askHealth({
+    operation: 'mlflow.healthCheck',
+    policy: transport.policy,
+    classify: classifyMlflow,
+    ask: async (attempt) => {
       const ask = async (path: string): Promise<void> => {
         const trial = new Trial(transport, 'mlflow.healthCheck', true, true);
         const url = transport.url(path, path === '/health' ? {} : { max_results: 1 });
@@ -69,10 +41,10 @@ export async function checkHealth(transport: Transport): Promise<Health> {
       server = true;
       await ask('registered-models/search');
       database = true;
-    });
-    return { ok: true, ms: clock.now() - start, attempts, details: details() };
-  } catch (error) {
-    attempts = retryInfo(error)?.attempts ?? attempts;
-    return { ok: false, ms: clock.now() - start, attempts, error, details: details() };
-  }
+    },
+    details: () => {
+      const { running, waiting } = transport.gate.load;
+      return { server, database, running, waiting: waiting + transport.reconnect.waiting };
+    },
+  });
 }

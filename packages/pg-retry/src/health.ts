@@ -1,52 +1,29 @@
-import { RetryPolicy, retryInfo } from '@outlast/core-retry';
+import { askHealth, type HealthReport } from '@outlast/core-retry/connector';
 import type driver from 'pg';
 import { classifyPg } from './classify.js';
 import type { PoolCore } from './pool-core.js';
 
 /** What a health page shows. */
-export interface Health {
-  readonly ok: boolean;
-  /** How long the check took, in milliseconds. */
-  readonly ms: number;
-  readonly attempts: number;
-  /** The driver's error, if it failed. */
-  readonly error?: unknown;
-  readonly details: {
-    readonly total: number;
-    readonly idle: number;
-    readonly waiting: number;
-    readonly serverVersion?: string;
-    /** A standby. */
-    readonly inRecovery?: boolean;
-  };
+export interface Health extends HealthReport<HealthDetails> {}
+
+interface HealthDetails {
+  readonly total: number;
+  readonly idle: number;
+  readonly waiting: number;
+  readonly serverVersion?: string;
+  /** A standby. */
+  readonly inRecovery?: boolean;
 }
 
 const QUESTION = `select current_setting('server_version') as version, pg_is_in_recovery() as recovery`;
-const ATTEMPT_TIMEOUT_MS = 5000;
 
-/** Asks the server a small question: three attempts, 0.5 s to 5 s between them, without patience. */
-export async function checkHealth(core: PoolCore, pool: driver.Pool): Promise<Health> {
-  const { clock, random } = core.policy.settings;
-  const policy = new RetryPolicy({
-    maxAttempts: 3,
-    baseDelayMs: 500,
-    maxDelayMs: 5000,
-    attemptTimeoutMs: ATTEMPT_TIMEOUT_MS,
+/** Asks the server a small question, without patience. Never rejects. */
+export function checkHealth(core: PoolCore, pool: driver.Pool): Promise<Health> {
+  return askHealth({
     operation: 'pg.healthCheck',
+    policy: core.policy,
     classify: classifyPg,
-    clock,
-    random,
-  });
-  const start = clock.now();
-  let attempts = 0;
-  const details = () => ({
-    total: pool.totalCount,
-    idle: pool.idleCount,
-    waiting: pool.waitingCount,
-  });
-  try {
-    const result = await policy.execute((attempt) => {
-      attempts = attempt.number;
+    ask: (attempt) => {
       attempt.phase = 'acquire';
       return new Promise<driver.QueryResult>((resolve, reject) => {
         core.checkOut((error, client) => {
@@ -66,22 +43,15 @@ export async function checkHealth(core: PoolCore, pool: driver.Pool): Promise<He
           );
         });
       });
-    });
-    const row = result.rows[0] as { version: string; recovery: boolean };
-    return {
-      ok: true,
-      ms: clock.now() - start,
-      attempts,
-      details: { ...details(), serverVersion: row.version, inRecovery: row.recovery },
-    };
-  } catch (error) {
-    const ms = clock.now() - start;
-    return {
-      ok: false,
-      ms,
-      attempts: retryInfo(error)?.attempts ?? attempts,
-      error,
-      details: details(),
-    };
-  }
+    },
+    details: (answer) => {
+      const row = answer?.rows[0] as { version: string; recovery: boolean } | undefined;
+      return {
+        total: pool.totalCount,
+        idle: pool.idleCount,
+        waiting: pool.waitingCount,
+        ...(row && { serverVersion: row.version, inRecovery: row.recovery }),
+      };
+    },
+  });
 }
