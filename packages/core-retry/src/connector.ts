@@ -1,5 +1,6 @@
 /** For those who write a connector: what all of ours share. Applications have no use for it. */
 export { scheduleLength } from './backoff.js';
+export { connectorDelay } from './connector-delay.js';
 export {
   type ConnectorDefaults,
   type ConnectorRetryOptions,
@@ -23,7 +24,7 @@ export {
   wholeNumber,
 } from './options-check.js';
 export { type ConnectorEnvironment, connectorOptionsFromEnv } from './options-env.js';
-export { Reconnect, type ReconnectOptions } from './reconnect.js';
+export { type Patience, Reconnect, type ReconnectOptions } from './reconnect.js';
 export { redact } from './redact.js';
 export { onAbort } from './signal-hub.js';
 export { SlowStart } from './slow-start.js';

@@ -24,6 +24,11 @@ export interface ReconnectOptions {
   readonly policy: RetryPolicy;
 }
 
+/** How long an operation may still wait for its service, in milliseconds; shared by its attempts. */
+export interface Patience {
+  leftMs: number;
+}
+
 interface Waiter {
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
@@ -128,6 +133,16 @@ export class Reconnect {
         waiter.unwatch = onAbort(signal, (reason) => this.settle(waiter, () => reject(reason)));
       }
     });
+  }
+
+  /** As {@link wait}, for as long as patience lasts; takes off what was waited. */
+  async spend(patience: Patience, signal?: AbortSignal): Promise<void> {
+    const start = this.clock.now();
+    try {
+      await this.wait(patience.leftMs, signal);
+    } finally {
+      patience.leftMs = Math.max(0, patience.leftMs - (this.clock.now() - start));
+    }
   }
 
   /** Rejects who waits, and who will. */

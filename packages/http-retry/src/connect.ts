@@ -1,13 +1,8 @@
 import { connect as dial } from 'node:net';
 import type { Phase, RetryPolicy } from '@outlast/core-retry';
-import { onAbort, Reconnect } from '@outlast/core-retry/connector';
+import { onAbort, type Patience, Reconnect } from '@outlast/core-retry/connector';
 import { classifyHttp } from './classify.js';
 import { CONNECT_TIMEOUT_MS } from './tracking.js';
-
-/** How long an operation may still wait for its server; shared by its attempts. */
-export interface Patience {
-  leftMs: number;
-}
 
 /** What sending needs of its attempt. */
 export interface Sending {
@@ -126,13 +121,7 @@ export class Origins {
     patience: Patience,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { clock } = this.policy.settings;
-    const start = clock.now();
-    try {
-      await reconnect.wait(patience.leftMs, signal);
-    } finally {
-      patience.leftMs = Math.max(0, patience.leftMs - (clock.now() - start));
-    }
+    await reconnect.spend(patience, signal);
     for (;;) {
       const ms = reconnect.slowStart.admit();
       if (ms === 0) return;

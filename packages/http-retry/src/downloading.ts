@@ -1,11 +1,11 @@
 import type { Readable } from 'node:stream';
 import type { Attempt, Clock, Failure, Phase } from '@outlast/core-retry';
-import { onAbort } from '@outlast/core-retry/connector';
+import { onAbort, type Patience } from '@outlast/core-retry/connector';
 import type { AxiosInstance, AxiosResponse } from 'axios';
 import { refusal } from './answer.js';
 import { header } from './classify.js';
 import type { ClientState } from './client-state.js';
-import type { Patience, Target } from './connect.js';
+import type { Target } from './connect.js';
 import {
   checkResume,
   type Download,

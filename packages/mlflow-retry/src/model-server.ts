@@ -1,15 +1,11 @@
 import type { Failure, Phase, RetryPolicy } from '@outlast/core-retry';
+import type { Patience } from '@outlast/core-retry/connector';
 import axios, { type AxiosInstance } from 'axios';
 import { MalformedAnswerError } from './fetch-model-errors.js';
 import type { Transport } from './transport.js';
 
 type AnswerObject = Readonly<Record<string, unknown>>;
 type FetchQuery = Readonly<Record<string, string | readonly string[] | undefined>>;
-
-/** How long a download may still wait for its server, in milliseconds. */
-interface Patience {
-  leftMs: number;
-}
 
 /** A server as a fetch uses it. */
 export interface ModelServer {
@@ -59,16 +55,10 @@ export function trackingServer(transport: Transport, signal: AbortSignal | undef
       }),
     inPlace: (work) => transport.inPlace(work, signal),
     reached: async (error, patience, until) => {
-      const { clock } = policy.settings;
-      const start = clock.now();
       const probes = transport.failedProbes;
       transport.reconnect.failed(error);
-      try {
-        await transport.reconnect.wait(patience.leftMs, until);
-        return transport.failedProbes > probes;
-      } finally {
-        patience.leftMs = Math.max(0, patience.leftMs - (clock.now() - start));
-      }
+      await transport.reconnect.spend(patience, until);
+      return transport.failedProbes > probes;
     },
     verdict: (error, phase) => transport.classify(error, phase),
     url: (path) => address + path,

@@ -1,5 +1,5 @@
 import type { Failure, Phase, RetryPolicy, Timer } from '@outlast/core-retry';
-import { mark, Reconnect } from '@outlast/core-retry/connector';
+import { mark, type Patience, Reconnect } from '@outlast/core-retry/connector';
 import { ACQUIRE_TIMEOUT, classifyMysql, isReadOnlyServer } from './classify.js';
 import { stateOf } from './connection-state.js';
 import {
@@ -11,11 +11,6 @@ import {
 } from './driver.js';
 import type { PoolSettings } from './options.js';
 import { Servers } from './servers.js';
-
-/** How long an operation may still wait for its service; shared by its attempts. */
-export interface Patience {
-  leftMs: number;
-}
 
 /** What an acquisition needs of its attempt. */
 export interface Acquiring {
@@ -55,13 +50,13 @@ export class Connector {
     const signal = bounded ? attempt.signal : undefined;
     attempt.phase = 'acquire';
     for (;;) {
-      if (this.mustWait()) await this.wait(patience, signal);
+      if (this.mustWait()) await this.reconnect.spend(patience, signal);
       try {
         return await this.checkOutUntil(signal);
       } catch (error) {
         if (!this.isOutage(error)) throw this.judged(error);
         this.reconnect.failed(error);
-        await this.wait(patience, signal);
+        await this.reconnect.spend(patience, signal);
       }
     }
   }
@@ -139,16 +134,6 @@ export class Connector {
       failures: [],
     } as const);
     return mark(error, info, this, info);
-  }
-
-  private async wait(patience: Patience, signal: AbortSignal | undefined): Promise<void> {
-    const { clock } = this.policy.settings;
-    const start = clock.now();
-    try {
-      await this.reconnect.wait(patience.leftMs, signal);
-    } finally {
-      patience.leftMs = Math.max(0, patience.leftMs - (clock.now() - start));
-    }
   }
 
   private checkOutUntil(signal: AbortSignal | undefined): Promise<PoolConnection> {

@@ -3,6 +3,7 @@ import {
   type Check,
   type ConnectorDefaults,
   type ConnectorRetryOptions,
+  connectorDelay,
   connectorOptions,
   duration,
   flag,
@@ -211,21 +212,10 @@ function makePolicy(options: ConnectorRetryOptions | undefined): {
   const { baseDelayMs = DEFAULTS.baseDelayMs, random = Math.random } = retry;
   const policy = new RetryPolicy({
     classify: classifyMysql,
-    // The first retry after a lost connection is paced by the reconnect, and what the server rolled
-    // back to break a tie is best tried again soon; everything else is left to the backoff.
-    delayMs: ({ category }, { number }) => {
-      if (category === 'contention') return contentionDelay(number, baseDelayMs, random);
-      const lost = category === 'network' || category === 'unavailable';
-      return lost && number === 1 ? 0 : undefined;
-    },
+    delayMs: (failure, { number }) => connectorDelay(failure, number, baseDelayMs, random),
     ...retry,
   });
   return { policy, waitMs };
-}
-
-// Between rivals the spread is what counts: uniform in (0, 20 ms · 2^(n−1)], at most the base delay.
-function contentionDelay(attempt: number, baseDelayMs: number, random: () => number): number {
-  return Math.min(20 * 2 ** Math.min(attempt - 1, 20), baseDelayMs) * (1 - random());
 }
 
 /** A statement's options, ours apart from the driver's. */

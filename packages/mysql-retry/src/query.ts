@@ -5,8 +5,8 @@ import {
   isProgrammersError,
   type Phase,
 } from '@outlast/core-retry';
+import type { Patience } from '@outlast/core-retry/connector';
 import { discards, isServerError, isStatementTimeout } from './classify.js';
-import type { Patience } from './connect.js';
 import { stateOf } from './connection-state.js';
 import { type Callback, type Command, dropSocket, type PoolConnection } from './driver.js';
 import { wasNeverSent } from './marks.js';

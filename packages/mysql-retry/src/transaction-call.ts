@@ -8,6 +8,7 @@ import {
   type Resolution,
   retryInfo,
 } from '@outlast/core-retry';
+import type { Patience } from '@outlast/core-retry/connector';
 import {
   abortSignal,
   type Check,
@@ -21,7 +22,6 @@ import {
   wholeNumber,
 } from '@outlast/core-retry/connector';
 import { classifyMysql, discards, isStatementTimeout } from './classify.js';
-import type { Patience } from './connect.js';
 import { isUsable, stateOf } from './connection-state.js';
 import { dropSocket, type PoolConnection } from './driver.js';
 import { type LostCommit, MARKER_TABLE } from './markers.js';

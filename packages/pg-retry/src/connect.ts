@@ -1,5 +1,5 @@
 import type { Phase, RetryPolicy, Timer } from '@outlast/core-retry';
-import { mark, Reconnect } from '@outlast/core-retry/connector';
+import { mark, type Patience, Reconnect } from '@outlast/core-retry/connector';
 import type driver from 'pg';
 import { classifyPg } from './classify.js';
 import {
@@ -16,11 +16,6 @@ import { isDemoted } from './target.js';
 
 /** How long a server that refused a write may take to say what it is, in milliseconds. */
 const ASK_MS = 5000;
-
-/** How long an operation may still wait for its service; shared by its attempts. */
-export interface Patience {
-  leftMs: number;
-}
 
 /** What an acquisition needs of its attempt. */
 export interface Acquiring {
@@ -65,13 +60,13 @@ export class Connector {
     const signal = bounded ? attempt.signal : undefined;
     attempt.phase = 'acquire';
     for (;;) {
-      if (this.mustWait()) await this.wait(patience, signal);
+      if (this.mustWait()) await this.reconnect.spend(patience, signal);
       try {
         return await this.checkOut(signal);
       } catch (error) {
         if (!this.isOutage(error)) throw this.judged(error);
         this.failed(error);
-        await this.wait(patience, signal);
+        await this.reconnect.spend(patience, signal);
       }
     }
   }
@@ -176,16 +171,6 @@ export class Connector {
       failures: [],
     } as const);
     return mark(error, info, this, info);
-  }
-
-  private async wait(patience: Patience, signal: AbortSignal | undefined): Promise<void> {
-    const { clock } = this.policy.settings;
-    const start = clock.now();
-    try {
-      await this.reconnect.wait(patience.leftMs, signal);
-    } finally {
-      patience.leftMs = Math.max(0, patience.leftMs - (clock.now() - start));
-    }
   }
 
   private checkOut(signal: AbortSignal | undefined): Promise<driver.PoolClient> {

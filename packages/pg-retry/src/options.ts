@@ -2,6 +2,7 @@ import { type RetryOptions, RetryPolicy } from '@outlast/core-retry';
 import {
   type ConnectorDefaults,
   type ConnectorRetryOptions,
+  connectorDelay,
   connectorOptions,
   duration,
   flag,
@@ -170,23 +171,13 @@ function makePolicy(options: ConnectorRetryOptions | undefined): {
   const { baseDelayMs = DEFAULTS.baseDelayMs, random = Math.random } = retry;
   const policy = new RetryPolicy({
     classify: classifyPg,
-    // The first retry after a lost connection is paced by the reconnect, and what the server rolled
-    // back to break a tie is best tried again soon; everything else is left to the backoff.
-    delayMs: ({ category, code }, { number }) => {
-      if (category === 'contention') return contentionDelay(number, baseDelayMs, random);
-      const lost = category === 'network' || category === 'unavailable';
-      if (lost && number === 1) return 0;
+    delayMs: (failure, { number }) =>
+      connectorDelay(failure, number, baseDelayMs, random) ??
       // What was prepared under a name and runs again without it has nothing to wait for.
-      return STALE_CODES.has(code) ? 0 : undefined;
-    },
+      (STALE_CODES.has(failure.code) ? 0 : undefined),
     ...retry,
   });
   return { policy, waitMs };
-}
-
-// Between rivals the spread is what counts: uniform in (0, 20 ms · 2^(n−1)], at most the base delay.
-function contentionDelay(attempt: number, baseDelayMs: number, random: () => number): number {
-  return Math.min(20 * 2 ** Math.min(attempt - 1, 20), baseDelayMs) * (1 - random());
 }
 
 /**

@@ -1,8 +1,8 @@
 import type { Attempt, CallOptions, Failure, Phase } from '@outlast/core-retry';
+import type { Patience } from '@outlast/core-retry/connector';
 import type driver from 'pg';
 import { cancelStatement } from './cancel.js';
 import { DEMOTED, isFatal, isReadOnlyRefusal, isServerError } from './classify.js';
-import type { Patience } from './connect.js';
 import { isReadTimeout } from './marks.js';
 import type { QueryExtras } from './options.js';
 import type { PoolCore } from './pool-core.js';

@@ -8,6 +8,7 @@ import {
   type Resolution,
   retryInfo,
 } from '@outlast/core-retry';
+import type { Patience } from '@outlast/core-retry/connector';
 import {
   abortSignal,
   type Check,
@@ -24,7 +25,6 @@ import type driver from 'pg';
 import { cancelStatement } from './cancel.js';
 import { classifyPg, DEMOTED, isFatal, isReadOnlyRefusal, isServerError } from './classify.js';
 import { type CommitMarkerOption, markerTable, type SentMarker } from './commit-marker.js';
-import type { Patience } from './connect.js';
 import { isReadTimeout } from './marks.js';
 import { searchOutcome } from './outcome-search.js';
 import type { PoolCore } from './pool-core.js';
