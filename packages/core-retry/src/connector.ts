@@ -7,7 +7,7 @@ export {
   connectorOptions,
 } from './connector-options.js';
 export { askHealth, type HealthQuestion, type HealthReport } from './health-check.js';
-export { mark } from './marks.js';
+export { type CallInfo, mark, markCall, reasonOf } from './marks.js';
 export { RETRY_OPTIONS } from './options.js';
 export {
   abortSignal,
@@ -28,3 +28,4 @@ export { type Patience, Reconnect, type ReconnectOptions } from './reconnect.js'
 export { redact } from './redact.js';
 export { onAbort } from './signal-hub.js';
 export { SlowStart } from './slow-start.js';
+export { rememberByText } from './text-memo.js';

@@ -95,6 +95,34 @@ export function mark(error: unknown, info: RetryInfo, owner: object, token: obje
   return surfacing;
 }
 
+/** The story of a call that no policy repeats. */
+export type CallInfo = Pick<RetryInfo, 'operation' | 'elapsedMs' | 'reason' | 'outcome'> &
+  Partial<Pick<RetryInfo, 'attempts'>>;
+
+const NONE: readonly never[] = Object.freeze([]);
+
+/**
+ * Marks the error of a call that no policy repeats, as {@link mark} does: one attempt, no delays.
+ *
+ * @param token default: one of its own, for two calls may fail with one error object
+ */
+export function markCall(
+  error: unknown,
+  call: CallInfo,
+  owner: object,
+  token: object = call,
+): unknown {
+  const { operation, attempts = 1, elapsedMs, reason, outcome } = call;
+  const info = { operation, attempts, elapsedMs, delaysMs: NONE, reason, outcome, failures: NONE };
+  return mark(error, Object.freeze(info), owner, token);
+}
+
+/** Why a failure surfaces that is not retried. */
+export function reasonOf({ transient, outcome }: Failure): Reason {
+  if (outcome === 'unknown') return 'outcome-unknown';
+  return transient ? 'exhausted' : 'permanent';
+}
+
 function find(error: unknown): Mark | undefined {
   return isObject(error) ? store.marks.get(error) : undefined;
 }

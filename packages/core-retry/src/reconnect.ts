@@ -1,6 +1,6 @@
 import type { Clock, Timer } from './clock.js';
 import { ClosedError } from './errors.js';
-import { mark } from './marks.js';
+import { markCall } from './marks.js';
 import type { RetryPolicy } from './retry-policy.js';
 import { onAbort } from './signal-hub.js';
 import { SlowStart } from './slow-start.js';
@@ -153,16 +153,14 @@ export class Reconnect {
   }
 
   private giveUp(waiter: Waiter): void {
-    const info = Object.freeze({
+    const call = {
       operation: `${this.options.service}.connect`,
       attempts: this.probes,
       elapsedMs: this.clock.now() - waiter.since,
-      delaysMs: [],
       reason: 'exhausted',
       outcome: 'not-applied',
-      failures: [],
-    } as const);
-    const error = mark(this.outage?.error, info, this, waiter);
+    } as const;
+    const error = markCall(this.outage?.error, call, this, waiter);
     this.settle(waiter, () => waiter.reject(error));
   }
 

@@ -251,6 +251,26 @@ describe('who waits', () => {
   });
 });
 
+describe('patience', () => {
+  it('is spent by what was waited, over several waits, and ends at nothing', async () => {
+    const { clock, reconnect } = rig({}, refused);
+    const patience = { leftMs: 1000 };
+    reconnect.failed(refused());
+    const first = settled(reconnect.spend(patience));
+    await clock.advance(300);
+    reconnect.succeeded();
+    await first;
+    expect(patience.leftMs).toBe(700);
+    const last = refused();
+    reconnect.failed(last);
+    const end = rejection(reconnect.spend(patience));
+    await clock.advance(700);
+    await end;
+    expect(patience.leftMs).toBe(0);
+    await expect(reconnect.spend(patience)).rejects.toBeInstanceOf(Error);
+  });
+});
+
 describe('abort', () => {
   it('rejects with the reason at once; the others go on waiting', async () => {
     const { clock, reconnect } = rig({}, (number) => (number < 9 ? refused() : undefined));

@@ -5,7 +5,7 @@ import {
   type RetryPolicy,
   retryInfo,
 } from '@outlast/core-retry';
-import { mark, redact } from '@outlast/core-retry/connector';
+import { markCall, redact } from '@outlast/core-retry/connector';
 import type { Logger } from 'kafkajs';
 import { classifyKafka } from './classify.js';
 import { Delivery } from './delivery.js';
@@ -370,16 +370,14 @@ export class Spooling implements Keeper {
 
   private marked(error: unknown, startedAt: number): unknown {
     const { policy } = this.options;
-    const info = Object.freeze({
+    const call = {
       operation: OPERATION,
       attempts: 0,
       elapsedMs: policy.settings.clock.now() - startedAt,
-      delaysMs: Object.freeze([]),
-      reason: isClosedError(error) ? ('closed' as const) : ('exhausted' as const),
-      outcome: 'not-applied' as const,
-      failures: Object.freeze([]),
-    });
-    return mark(error, info, policy, {});
+      reason: isClosedError(error) ? 'closed' : 'exhausted',
+      outcome: 'not-applied',
+    } as const;
+    return markCall(error, call, policy);
   }
 }
 

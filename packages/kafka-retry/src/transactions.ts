@@ -11,7 +11,7 @@ import {
   checkOptions,
   duration,
   invalidOption,
-  mark,
+  markCall,
   onAbort,
   wholeNumber,
 } from '@outlast/core-retry/connector';
@@ -303,16 +303,13 @@ export class Transactions {
   private marked(error: unknown, startedAt: number): unknown {
     const { policy } = this.host;
     const unknown = error instanceof CommitOutcomeUnknownError;
-    const info = Object.freeze({
+    const call = {
       operation: OPERATION,
-      attempts: 1,
       elapsedMs: policy.settings.clock.now() - startedAt,
-      delaysMs: Object.freeze([]),
-      reason: unknown ? ('outcome-unknown' as const) : ('exhausted' as const),
-      outcome: unknown ? ('unknown' as const) : ('not-applied' as const),
-      failures: Object.freeze([]),
-    });
-    return mark(error, info, this, {});
+      reason: unknown ? 'outcome-unknown' : 'exhausted',
+      outcome: unknown ? 'unknown' : 'not-applied',
+    } as const;
+    return markCall(error, call, this);
   }
 }
 

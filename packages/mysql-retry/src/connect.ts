@@ -1,5 +1,5 @@
 import type { Failure, Phase, RetryPolicy, Timer } from '@outlast/core-retry';
-import { mark, type Patience, Reconnect } from '@outlast/core-retry/connector';
+import { markCall, type Patience, Reconnect } from '@outlast/core-retry/connector';
 import { ACQUIRE_TIMEOUT, classifyMysql, isReadOnlyServer } from './classify.js';
 import { stateOf } from './connection-state.js';
 import {
@@ -124,16 +124,13 @@ export class Connector {
    */
   judged(error: unknown): unknown {
     if ((error as { code?: unknown } | null)?.code !== ACQUIRE_TIMEOUT) return error;
-    const info = Object.freeze({
+    const call = {
       operation: 'mysql.acquire',
-      attempts: 1,
       elapsedMs: this.settings.acquireTimeoutMs,
-      delaysMs: [],
       reason: 'exhausted',
       outcome: 'not-applied',
-      failures: [],
-    } as const);
-    return mark(error, info, this, info);
+    } as const;
+    return markCall(error, call, this);
   }
 
   private checkOutUntil(signal: AbortSignal | undefined): Promise<PoolConnection> {

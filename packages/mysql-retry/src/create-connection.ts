@@ -1,5 +1,5 @@
 import type { Attempt } from '@outlast/core-retry';
-import { mark, Reconnect } from '@outlast/core-retry/connector';
+import { markCall, Reconnect, reasonOf } from '@outlast/core-retry/connector';
 import { classifyMysql } from './classify.js';
 import { stateOf } from './connection-state.js';
 import { type CoreConnection, core, dropSocket, promises } from './driver.js';
@@ -21,17 +21,10 @@ export function makeConnection(options: string | RetryConnectionOptions): CoreCo
 }
 
 function markRefused(error: unknown, connection: CoreConnection): void {
-  const { transient, outcome } = classifyMysql(error, 'connect');
-  const info = Object.freeze({
-    operation: 'mysql.connect',
-    attempts: 1,
-    elapsedMs: 0,
-    delaysMs: Object.freeze([]),
-    reason: transient ? 'exhausted' : 'permanent',
-    outcome,
-    failures: Object.freeze([]),
-  } as const);
-  mark(error, info, connection, info);
+  const failure = classifyMysql(error, 'connect');
+  const { outcome } = failure;
+  const call = { operation: 'mysql.connect', elapsedMs: 0, reason: reasonOf(failure), outcome };
+  markCall(error, call, connection);
 }
 
 /**

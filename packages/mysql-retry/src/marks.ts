@@ -1,11 +1,5 @@
-import {
-  isProgrammersError,
-  type Outcome,
-  type Phase,
-  type Reason,
-  type RetryPolicy,
-} from '@outlast/core-retry';
-import { mark } from '@outlast/core-retry/connector';
+import { isProgrammersError, type Phase, type RetryPolicy } from '@outlast/core-retry';
+import { markCall, reasonOf } from '@outlast/core-retry/connector';
 import { discards, isServerError, isStatementTimeout } from './classify.js';
 import { type ConnectionState, commandText } from './connection-state.js';
 import type { Command, CoreConnection } from './driver.js';
@@ -85,17 +79,13 @@ function marked(
   if (commits && failure.outcome === 'unknown') state.commitLost = true;
   // ORMs say ROLLBACK when COMMIT fails, and surface that error: it must not hide what is not known.
   if (kind === 'rollback' && state.commitLost) failure = { ...failure, outcome: 'unknown' };
-  const info = Object.freeze({
+  const call = {
     operation: 'mysql.connection.query',
-    attempts: 1,
     elapsedMs,
-    delaysMs: Object.freeze([]),
-    reason: reasonOf(failure.transient, failure.outcome),
+    reason: reasonOf(failure),
     outcome: failure.outcome,
-    failures: Object.freeze([]),
-  });
-  // A token of its own for each command: two of them may fail with one error object.
-  return mark(error, info, state, info);
+  };
+  return markCall(error, call, state);
 }
 
 /** Whether not a byte of it was written. */
@@ -123,9 +113,4 @@ export function failWithConnection(
   };
   connection.on('error', broke);
   command.once('end', () => connection.removeListener('error', broke));
-}
-
-function reasonOf(transient: boolean, outcome: Outcome): Reason {
-  if (outcome === 'unknown') return 'outcome-unknown';
-  return transient ? 'exhausted' : 'permanent';
 }

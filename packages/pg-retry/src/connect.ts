@@ -1,5 +1,5 @@
 import type { Phase, RetryPolicy, Timer } from '@outlast/core-retry';
-import { mark, type Patience, Reconnect } from '@outlast/core-retry/connector';
+import { markCall, type Patience, Reconnect } from '@outlast/core-retry/connector';
 import type driver from 'pg';
 import { classifyPg } from './classify.js';
 import {
@@ -161,16 +161,13 @@ export class Connector {
    */
   judged(error: unknown): unknown {
     if (!isSlotTimeout(error)) return error;
-    const info = Object.freeze({
+    const call = {
       operation: 'pg.acquire',
-      attempts: 1,
       elapsedMs: this.pool.options.connectionTimeoutMillis ?? 0,
-      delaysMs: [],
       reason: 'exhausted',
       outcome: 'not-applied',
-      failures: [],
-    } as const);
-    return mark(error, info, this, info);
+    } as const;
+    return markCall(error, call, this);
   }
 
   private checkOut(signal: AbortSignal | undefined): Promise<driver.PoolClient> {

@@ -1,5 +1,5 @@
 import type { Timer } from '@outlast/core-retry';
-import { mark } from '@outlast/core-retry/connector';
+import { markCall } from '@outlast/core-retry/connector';
 import type { Notification } from 'pg';
 import { KEEP_ALIVE_MS, type ListenHandler, type ListenOptions } from './listen-options.js';
 import type { PoolCore } from './pool-core.js';
@@ -81,16 +81,13 @@ export class Subscriber {
   }
 
   private giveUp(waiting: Waiting): void {
-    const info = Object.freeze({
+    const call = {
       operation: 'pg.listen',
-      attempts: 1,
       elapsedMs: this.now() - waiting.since,
-      delaysMs: [],
       reason: 'exhausted',
       outcome: 'not-applied',
-      failures: [],
-    } as const);
-    this.closed(mark(waiting.latest, info, this, this));
+    } as const;
+    this.closed(markCall(waiting.latest, call, this, this));
   }
 
   private settled(): void {

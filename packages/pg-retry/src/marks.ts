@@ -1,5 +1,5 @@
-import type { Outcome, Phase, Reason, RetryPolicy } from '@outlast/core-retry';
-import { mark } from '@outlast/core-retry/connector';
+import type { Phase, RetryPolicy } from '@outlast/core-retry';
+import { markCall, reasonOf } from '@outlast/core-retry/connector';
 import type driver from 'pg';
 import { isFatal, isServerError } from './classify.js';
 import type { ClientState } from './client-state.js';
@@ -52,17 +52,13 @@ export function markStatement(
       if (phase === 'commit' && failure.outcome === 'unknown') state.commitLost = true;
       // ORMs say ROLLBACK when COMMIT fails, and surface that error: it must not hide what is not known.
       if (kind === 'rollback' && state.commitLost) failure = { ...failure, outcome: 'unknown' };
-      const info = Object.freeze({
+      const call = {
         operation: 'pg.client.query',
-        attempts: 1,
         elapsedMs: clock.now() - start,
-        delaysMs: Object.freeze([]),
-        reason: reasonOf(failure.transient, failure.outcome),
+        reason: reasonOf(failure),
         outcome: failure.outcome,
-        failures: Object.freeze([]),
-      });
-      // A token of its own for each statement: two of them may fail with one error object.
-      return mark(error, info, state, info);
+      };
+      return markCall(error, call, state);
     },
   };
 }
@@ -70,9 +66,4 @@ export function markStatement(
 /** The client-side `query_timeout` of pg: the statement may still be running. */
 export function isReadTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'Query read timeout';
-}
-
-function reasonOf(transient: boolean, outcome: Outcome): Reason {
-  if (outcome === 'unknown') return 'outcome-unknown';
-  return transient ? 'exhausted' : 'permanent';
 }

@@ -1,3 +1,4 @@
+import { rememberByText } from '@outlast/core-retry/connector';
 import { type Token, tokenise } from './sql-tokens.js';
 import { calledFunctions } from './statement-functions.js';
 
@@ -39,12 +40,6 @@ const statement = (kind: StatementKind, functions = NO_FUNCTIONS): Statement =>
 const OTHER: Statement = statement('other');
 
 const MAX_TEXT = 1024 * 1024;
-const MAX_CACHED_TEXT = 64 * 1024;
-const GENERATION = 250;
-
-// Two generations instead of a least-recently-used list: a hit on a hot text is one Map.get.
-let recent = new Map<string, Statement>();
-let older = new Map<string, Statement>();
 
 /**
  * Says what kind of statement a text is and which functions it calls, by its grammar alone. Up to 500
@@ -53,18 +48,7 @@ let older = new Map<string, Statement>();
  * What a text cannot show: functions behind views, row security policies, operators, casts, and the
  * attribute notation (`t.f` for `f(t)`).
  */
-export function analyse(text: string): Statement {
-  const known = recent.get(text);
-  if (known) return known;
-  const found = older.get(text) ?? analyseText(text);
-  if (text.length > MAX_CACHED_TEXT) return found;
-  if (recent.size >= GENERATION) {
-    older = recent;
-    recent = new Map();
-  }
-  recent.set(text, found);
-  return found;
-}
+export const analyse: (text: string) => Statement = rememberByText(analyseText);
 
 function analyseText(text: string): Statement {
   const tokens = text.length > MAX_TEXT ? undefined : tokenise(text);
