@@ -16,7 +16,7 @@ export abstract class KafkaBroker implements AsyncDisposable {
   /** One for each proxy that may stand before it; none at a broker given by KAFKA_URL. */
   readonly proxied: readonly ProxiedPort[];
 
-  protected constructor(of: Pick<KafkaBroker, 'id' | 'host' | 'port' | 'proxied'>) {
+  constructor(of: Pick<KafkaBroker, 'id' | 'host' | 'port' | 'proxied'>) {
     this.id = of.id;
     this.host = of.host;
     this.port = of.port;

@@ -1,4 +1,5 @@
 import { Kafka, logLevel } from 'kafkajs';
+import { given } from './given.js';
 import { KafkaBroker } from './kafka-broker.js';
 import { KafkaCluster } from './kafka-cluster.js';
 
@@ -21,44 +22,8 @@ export async function kafkaAt(addresses: string): Promise<KafkaCluster> {
   }
 }
 
-class GivenKafka extends KafkaBroker {
+class GivenKafka extends given(KafkaBroker, 'KAFKA_URL', 'broker') {
   constructor(id: number, host: string, port: number) {
     super({ id, host, port, proxied: [] });
-  }
-
-  get pid(): undefined {
-    return undefined;
-  }
-
-  async logText(): Promise<string> {
-    return this.#refuse('shows no log');
-  }
-
-  async stop(): Promise<void> {
-    this.#refuse('cannot be stopped');
-  }
-
-  async start(): Promise<void> {
-    this.#refuse('cannot be started');
-  }
-
-  async kill9(): Promise<void> {
-    this.#refuse('cannot be killed');
-  }
-
-  async pause(): Promise<void> {
-    this.#refuse('cannot be paused');
-  }
-
-  async resume(): Promise<void> {
-    this.#refuse('cannot be resumed');
-  }
-
-  async dispose(): Promise<void> {}
-
-  #refuse(what: string): never {
-    throw new Error(
-      `The broker given by KAFKA_URL ${what}: unset KAFKA_URL to let the tests start one of their own.`,
-    );
   }
 }

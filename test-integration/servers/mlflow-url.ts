@@ -1,3 +1,4 @@
+import { given } from './given.js';
 import { MlflowServer } from './mlflow-server.js';
 
 /** A server that runs already and that we may only talk to: MLFLOW_URL, with name and password where it wants them. */
@@ -17,48 +18,12 @@ export async function mlflowAt(address: string): Promise<MlflowServer> {
   return server;
 }
 
-class GivenMlflow extends MlflowServer {
-  get pid(): undefined {
-    return undefined;
-  }
-
+class GivenMlflow extends given(MlflowServer, 'MLFLOW_URL') {
   get artifacts(): string {
-    return this.#refuse('shows no folder of artifacts');
+    return this.refuse('shows no folder of artifacts');
   }
 
   async rows(): Promise<never> {
-    return this.#refuse('shows no database');
-  }
-
-  async logText(): Promise<string> {
-    return this.#refuse('shows no log');
-  }
-
-  async stop(): Promise<void> {
-    this.#refuse('cannot be stopped');
-  }
-
-  async start(): Promise<void> {
-    this.#refuse('cannot be started');
-  }
-
-  async kill9(): Promise<void> {
-    this.#refuse('cannot be killed');
-  }
-
-  async pause(): Promise<void> {
-    this.#refuse('cannot be paused');
-  }
-
-  async resume(): Promise<void> {
-    this.#refuse('cannot be resumed');
-  }
-
-  async dispose(): Promise<void> {}
-
-  #refuse(what: string): never {
-    throw new Error(
-      `The server given by MLFLOW_URL ${what}: unset MLFLOW_URL to let the tests start one of their own.`,
-    );
+    return this.refuse('shows no database');
   }
 }

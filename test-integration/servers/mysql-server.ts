@@ -51,7 +51,7 @@ export abstract class MysqlServer implements AsyncDisposable {
   /** Whether it can be stopped, killed and paused; false only for a server given by MYSQL_URL. */
   readonly controllable: boolean = true;
 
-  protected constructor(of: Pick<MysqlServer, 'host' | 'port' | 'version' | 'source'>) {
+  constructor(of: Pick<MysqlServer, 'host' | 'port' | 'version' | 'source'>) {
     this.host = of.host;
     this.port = of.port;
     this.version = of.version;

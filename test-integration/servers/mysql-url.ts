@@ -1,3 +1,4 @@
+import { given } from './given.js';
 import {
   createMysqlApp,
   type MysqlAdministrator,
@@ -19,7 +20,7 @@ export async function mysqlAt(address: string): Promise<MysqlServer> {
   return new GivenMysql(administrator, row.version);
 }
 
-class GivenMysql extends MysqlServer {
+class GivenMysql extends given(MysqlServer, 'MYSQL_URL') {
   override readonly controllable = false;
   readonly #administrator: MysqlAdministrator & { host: string; port: number };
 
@@ -28,43 +29,7 @@ class GivenMysql extends MysqlServer {
     this.#administrator = administrator;
   }
 
-  get pid(): undefined {
-    return undefined;
-  }
-
-  async logText(): Promise<string> {
-    return this.#refuse('shows no log');
-  }
-
-  async stop(): Promise<void> {
-    this.#refuse('cannot be stopped');
-  }
-
-  async start(): Promise<void> {
-    this.#refuse('cannot be started');
-  }
-
-  async kill9(): Promise<void> {
-    this.#refuse('cannot be killed');
-  }
-
-  async pause(): Promise<void> {
-    this.#refuse('cannot be paused');
-  }
-
-  async resume(): Promise<void> {
-    this.#refuse('cannot be resumed');
-  }
-
-  async dispose(): Promise<void> {}
-
   protected administrator(database?: string): MysqlAdministrator {
     return database === undefined ? this.#administrator : { ...this.#administrator, database };
-  }
-
-  #refuse(what: string): never {
-    throw new Error(
-      `The server given by MYSQL_URL ${what}: unset MYSQL_URL to let the tests start one of their own.`,
-    );
   }
 }

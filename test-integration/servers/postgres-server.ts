@@ -40,7 +40,7 @@ export abstract class PostgresServer implements AsyncDisposable {
   /** Whether it can be stopped, killed and paused; false only for a server given by PG_URL. */
   readonly controllable: boolean = true;
 
-  protected constructor(of: Pick<PostgresServer, 'host' | 'port' | 'major' | 'source'>) {
+  constructor(of: Pick<PostgresServer, 'host' | 'port' | 'major' | 'source'>) {
     this.host = of.host;
     this.port = of.port;
     this.major = of.major;

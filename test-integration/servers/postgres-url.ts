@@ -1,3 +1,4 @@
+import { given } from './given.js';
 import { type ConnectionConfig, createApp, PostgresServer, query } from './postgres-server.js';
 
 /** A server that runs already and that we may only talk to: PG_URL, with a superuser's name and password. */
@@ -18,7 +19,7 @@ export async function postgresAt(address: string): Promise<PostgresServer> {
   return new GivenPostgres(superuser, rows[0].major);
 }
 
-class GivenPostgres extends PostgresServer {
+class GivenPostgres extends given(PostgresServer, 'PG_URL') {
   override readonly controllable = false;
   readonly #superuser: ConnectionConfig;
 
@@ -28,46 +29,10 @@ class GivenPostgres extends PostgresServer {
   }
 
   get dataDir(): string {
-    return this.#refuse('has no data folder within reach');
+    return this.refuse('has no data folder within reach');
   }
-
-  get pid(): undefined {
-    return undefined;
-  }
-
-  async logText(): Promise<string> {
-    return this.#refuse('shows no log');
-  }
-
-  async stop(): Promise<void> {
-    this.#refuse('cannot be stopped');
-  }
-
-  async start(): Promise<void> {
-    this.#refuse('cannot be started');
-  }
-
-  async kill9(): Promise<void> {
-    this.#refuse('cannot be killed');
-  }
-
-  async pause(): Promise<void> {
-    this.#refuse('cannot be paused');
-  }
-
-  async resume(): Promise<void> {
-    this.#refuse('cannot be resumed');
-  }
-
-  async dispose(): Promise<void> {}
 
   protected override superuser(database: string = this.#superuser.database): ConnectionConfig {
     return { ...this.#superuser, database };
-  }
-
-  #refuse(what: string): never {
-    throw new Error(
-      `The server given by PG_URL ${what}: unset PG_URL to let the tests start one of their own.`,
-    );
   }
 }

@@ -45,7 +45,7 @@ export abstract class RedisServer implements AsyncDisposable {
   readonly #password: string | undefined;
 
   /** `settings`: where `requirepass` is found, if it is set. */
-  protected constructor(
+  constructor(
     of: Pick<RedisServer, 'host' | 'port' | 'major' | 'source'>,
     settings: RedisSettings = {},
   ) {

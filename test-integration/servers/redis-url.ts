@@ -1,3 +1,4 @@
+import { given } from './given.js';
 import { ask, type RedisConnectionConfig, RedisServer, type RedisTarget } from './redis-server.js';
 
 /** A server that runs already and that we may only talk to: REDIS_URL, with name and password where it wants them. */
@@ -17,7 +18,7 @@ export async function redisAt(address: string): Promise<RedisServer> {
   return new GivenRedis(config, Number(/^redis_version:(\d+)/m.exec(info)?.[1] ?? 0));
 }
 
-class GivenRedis extends RedisServer {
+class GivenRedis extends given(RedisServer, 'REDIS_URL') {
   override readonly controllable = false;
   readonly #config: RedisConnectionConfig;
 
@@ -26,43 +27,7 @@ class GivenRedis extends RedisServer {
     this.#config = config;
   }
 
-  get pid(): undefined {
-    return undefined;
-  }
-
   override config(target: RedisTarget = {}): RedisConnectionConfig {
     return { ...this.#config, ...super.config(target) };
-  }
-
-  async logText(): Promise<string> {
-    return this.#refuse('shows no log');
-  }
-
-  async stop(): Promise<void> {
-    this.#refuse('cannot be stopped');
-  }
-
-  async start(): Promise<void> {
-    this.#refuse('cannot be started');
-  }
-
-  async kill9(): Promise<void> {
-    this.#refuse('cannot be killed');
-  }
-
-  async pause(): Promise<void> {
-    this.#refuse('cannot be paused');
-  }
-
-  async resume(): Promise<void> {
-    this.#refuse('cannot be resumed');
-  }
-
-  async dispose(): Promise<void> {}
-
-  #refuse(what: string): never {
-    throw new Error(
-      `The server given by REDIS_URL ${what}: unset REDIS_URL to let the tests start one of their own.`,
-    );
   }
 }
