@@ -21,6 +21,7 @@ export interface LettersOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of `replayDeadLetters()`. */
 export interface ReplayOptions extends LettersOptions {
   /** Messages a second, at most. Default: as fast as they are taken. */
   readonly ratePerSecond?: number;
@@ -39,6 +40,7 @@ export interface Replayed {
   readonly failures: readonly { readonly letter: DeadLetter; readonly error: unknown }[];
 }
 
+/** Options of `purgeDeadLetters()`. */
 export interface PurgeOptions {
   readonly topic: string;
   /** Only what was written before. Default: all that is there now. */

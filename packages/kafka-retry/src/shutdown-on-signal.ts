@@ -6,6 +6,7 @@ export interface Stoppable {
   shutdown(options?: GraceOptions): Promise<void>;
 }
 
+/** Options of `shutdownOnSignal()`. */
 export interface SignalOptions extends GraceOptions {
   /** Default: SIGTERM and SIGINT. */
   readonly signals?: readonly NodeJS.Signals[];

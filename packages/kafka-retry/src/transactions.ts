@@ -37,6 +37,7 @@ export interface TransactionContext {
   readonly signal: AbortSignal;
 }
 
+/** What runs in a transaction; may run more than once. */
 export type TransactionBody<T> = (
   tx: Transaction,
   context: TransactionContext,

@@ -8,6 +8,7 @@ import type { FileInfo } from './types.js';
 import { checkName, inTurn, proxiedPath, type UploadSource, upload } from './upload.js';
 import { Versions } from './versions.js';
 
+/** Options of `logArtifact()`. */
 export interface LogArtifactOptions extends CallBounds {
   /** The folder, from the root of the run or model on. Default: the root. */
   readonly artifactPath?: string;

@@ -19,11 +19,13 @@ export interface SearchOptions extends CallBounds {
   readonly pageToken?: string;
 }
 
+/** What `createExperiment()` may be told. */
 export interface CreateExperimentOptions extends CallBounds {
   readonly artifactLocation?: string;
   readonly tags?: Values;
 }
 
+/** Which experiments, and in which order. */
 export interface SearchExperimentsOptions extends SearchOptions {
   readonly viewType?: ViewType;
 }

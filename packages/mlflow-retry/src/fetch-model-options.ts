@@ -8,6 +8,7 @@ import {
 } from '@outlast/core-retry/connector';
 import type { FetchProgress } from './fetch-model-progress.js';
 
+/** Options of `fetchModel()`. */
 export interface FetchOptions {
   /** Called as bytes arrive, about ten times a second for each file under way. */
   readonly onProgress?: (progress: FetchProgress) => void;

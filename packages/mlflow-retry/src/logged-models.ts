@@ -7,6 +7,7 @@ import { everything, type PagedList, pageOf } from './paging.js';
 import { create, operationTag, withTag } from './resolve.js';
 import type { LoggedModel, LoggedModelStatus } from './types.js';
 
+/** What `createLoggedModel()` may be told. */
 export interface CreateLoggedModelOptions extends CallBounds {
   /** Default: one that the server makes up. */
   readonly name?: string;
@@ -16,6 +17,7 @@ export interface CreateLoggedModelOptions extends CallBounds {
   readonly modelType?: string;
 }
 
+/** Which logged models, and in which order. */
 export interface SearchLoggedModelsOptions extends Omit<SearchOptions, 'orderBy'> {
   readonly orderBy?: readonly { readonly field_name: string; readonly ascending?: boolean }[];
 }

@@ -8,6 +8,7 @@ import { everything, pageOf } from './paging.js';
 import { Runs } from './runs.js';
 import type { Metric } from './types.js';
 
+/** What `logMetric()` may be told beside the value. */
 export interface LogMetricOptions extends CallBounds {
   /** Milliseconds since 1970. Default: now. */
   readonly timestamp?: number;
@@ -23,6 +24,7 @@ export interface MetricInput {
   readonly step?: number | undefined;
 }
 
+/** What one `logBatch()` logs. */
 export interface LogBatchOptions extends CallBounds {
   readonly metrics?: readonly MetricInput[];
   readonly params?: Values;

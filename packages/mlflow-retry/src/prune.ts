@@ -6,6 +6,7 @@ import { defaultCacheDir, discard, namesIn, openCache } from './cache-folders.js
 import { MANIFEST, sweep } from './cache-staging.js';
 import { readManifest } from './manifest.js';
 
+/** Options of `prune()`. */
 export interface PruneOptions {
   /** How many bytes of complete models may stay. 0 removes all. */
   readonly maxBytes: number;
@@ -13,6 +14,7 @@ export interface PruneOptions {
   readonly cacheDir?: string;
 }
 
+/** What `prune()` has removed. */
 export interface PruneResult {
   /** Models that were removed. */
   readonly removed: number;

@@ -6,6 +6,7 @@ import { everything, type PagedList, pageOf } from './paging.js';
 import { carries, create, operationTag, unlessMissing } from './resolve.js';
 import type { RegisteredModel } from './types.js';
 
+/** What `createRegisteredModel()` may be told. */
 export interface CreateRegisteredModelOptions extends CallBounds {
   readonly tags?: Values;
   readonly description?: string;

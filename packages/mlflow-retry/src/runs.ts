@@ -12,6 +12,7 @@ import { everything, type PagedList, pageOf } from './paging.js';
 import { create, operationTag, withTag } from './resolve.js';
 import type { Run, RunInfo, RunStatus } from './types.js';
 
+/** What `createRun()` may be told. */
 export interface CreateRunOptions extends CallBounds {
   /** Milliseconds since 1970. Default: now. */
   readonly startTime?: number;
@@ -19,11 +20,13 @@ export interface CreateRunOptions extends CallBounds {
   readonly runName?: string;
 }
 
+/** What `updateRun()` changes. */
 export interface UpdateRunOptions extends CallBounds {
   readonly status?: RunStatus;
   readonly name?: string;
 }
 
+/** How a run ended. */
 export interface SetTerminatedOptions extends CallBounds {
   /** Default FINISHED. */
   readonly status?: RunStatus;
@@ -31,6 +34,7 @@ export interface SetTerminatedOptions extends CallBounds {
   readonly endTime?: number;
 }
 
+/** Which runs, and in which order. */
 export interface SearchRunsOptions extends SearchOptions {
   readonly runViewType?: ViewType;
 }

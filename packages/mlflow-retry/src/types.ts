@@ -6,11 +6,13 @@ export interface KeyValue {
   readonly value: string;
 }
 
+/** A name for one version of a model. */
 export interface Alias {
   readonly alias: string;
   readonly version: string;
 }
 
+/** A registered model, as the server describes it. */
 export interface RegisteredModel {
   readonly name: string;
   /** Milliseconds since 1970, as all times here. */
@@ -23,6 +25,7 @@ export interface RegisteredModel {
   readonly aliases?: readonly Alias[];
 }
 
+/** A version of a registered model. */
 export interface ModelVersion {
   readonly name: string;
   readonly version: string;
@@ -40,6 +43,7 @@ export interface ModelVersion {
   readonly aliases?: readonly string[];
 }
 
+/** An experiment: what runs belong to. */
 export interface Experiment {
   readonly experiment_id: string;
   readonly name: string;
@@ -53,6 +57,7 @@ export interface Experiment {
 /** How a run stands. */
 export type RunStatus = 'RUNNING' | 'SCHEDULED' | 'FINISHED' | 'FAILED' | 'KILLED';
 
+/** What a run is, without its data. */
 export interface RunInfo {
   readonly run_id: string;
   readonly run_name?: string;
@@ -65,6 +70,7 @@ export interface RunInfo {
   readonly user_id?: string;
 }
 
+/** One point of a metric. */
 export interface Metric {
   readonly key: string;
   /** NaN is a number here, although JSON has none. For an infinity the server keeps the largest number there is. */
@@ -73,6 +79,7 @@ export interface Metric {
   readonly step: number;
 }
 
+/** A run: what it is, and what was logged in it. */
 export interface Run {
   readonly info: RunInfo;
   readonly data: {
@@ -82,6 +89,7 @@ export interface Run {
   };
 }
 
+/** A file or folder among the artifacts. */
 export interface FileInfo {
   /** From the root of the run or model on. */
   readonly path: string;
@@ -90,6 +98,7 @@ export interface FileInfo {
   readonly file_size: number;
 }
 
+/** A logged model (MLflow 3). */
 export interface LoggedModel {
   readonly info: {
     readonly model_id: string;
@@ -109,6 +118,7 @@ export interface LoggedModel {
   };
 }
 
+/** Where a logged model stands. */
 export type LoggedModelStatus =
   | 'LOGGED_MODEL_PENDING'
   | 'LOGGED_MODEL_READY'

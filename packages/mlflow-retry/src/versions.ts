@@ -9,6 +9,7 @@ import type { ModelVersion } from './types.js';
 /** `'12'`, or 12. */
 export type Version = string | number;
 
+/** What `createModelVersion()` may be told. */
 export interface CreateModelVersionOptions extends CallBounds {
   /** Needed for a source of `mlflow-artifacts:`; known from a source of `runs:/…`. */
   readonly runId?: string;
@@ -19,6 +20,7 @@ export interface CreateModelVersionOptions extends CallBounds {
   readonly modelId?: string;
 }
 
+/** What a transition to another stage may be told. */
 export interface TransitionOptions extends CallBounds {
   /** Whether the versions that stand there now become `Archived`. Default false. */
   readonly archiveExistingVersions?: boolean;

@@ -11,6 +11,7 @@ import {
 import { FETCH_OPTIONS, type FetchedModel, type FetchOptions } from './fetch-model-options.js';
 import { parseModelUri } from './model-uri.js';
 
+/** Options of `watchModel()`. */
 export interface WatchOptions extends FetchOptions {
   /** How long between two looks, in milliseconds, ±10 %. Default 60 000. */
   readonly intervalMs?: number;

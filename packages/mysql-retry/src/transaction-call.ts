@@ -28,6 +28,7 @@ import { type LostCommit, MARKER_TABLE } from './markers.js';
 import type { PoolCore } from './pool-core.js';
 import { Transaction, type TransactionContext } from './transaction.js';
 
+/** InnoDB's isolation levels, as `SET TRANSACTION` has them. */
 export type IsolationLevel =
   | 'read uncommitted'
   | 'read committed'
@@ -52,6 +53,7 @@ export interface TransactionOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What runs in a transaction; may run more than once. */
 export type TransactionBody<T> = (
   tx: Transaction,
   context: TransactionContext,

@@ -33,6 +33,7 @@ import type { TrackedTransaction, Verdict } from './resolve.js';
 import type { TrackingKind } from './server-facts.js';
 import { Transaction, type TransactionContext } from './transaction.js';
 
+/** PostgreSQL's isolation levels, as `SET TRANSACTION` has them. */
 export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable';
 
 /** Options of `pool.transaction()`. */
@@ -68,6 +69,7 @@ export interface TransactionOptions {
   }) => boolean | undefined | Promise<boolean | undefined>;
 }
 
+/** What runs in a transaction; may run more than once. */
 export type TransactionBody<T> = (
   tx: Transaction,
   context: TransactionContext,
