@@ -1,5 +1,4 @@
-import type { StartedTestContainer } from 'testcontainers';
-import { type Container, containerEngine } from './docker-engine.js';
+import { DockerContainer } from './docker-container.js';
 import { KafkaBroker } from './kafka-broker.js';
 import { KafkaCluster } from './kafka-cluster.js';
 import { defaultKafkaSettings, type KafkaPorts, type KafkaSettings } from './kafka-settings.js';
@@ -22,25 +21,25 @@ export interface DockerKafkaOptions {
 export async function dockerKafka(options: DockerKafkaOptions = {}): Promise<KafkaCluster> {
   const { proxies = 1, settings = {} } = options;
   const { GenericContainer, Wait } = await import('testcontainers');
-  const engine = await containerEngine();
-  const proxied = [];
+  const proxied: { target: number; advertised: number }[] = [];
   for (let n = 0; n < proxies; n++) {
     proxied.push({ target: await freePort(), advertised: await freePort() });
   }
   const ports = { direct: await freePort(), controller: await freePort(), proxied };
-  const started = await new GenericContainer(IMAGE)
-    .withEnvironment(environment(ports, settings))
-    .withExposedPorts(
-      ...[ports.direct, ...proxied.map(({ target }) => target)].map((port) => ({
-        container: port,
-        host: port,
-      })),
-    )
-    .withWaitStrategy(Wait.forLogMessage(/Kafka Server started/))
-    .withStartupTimeout(180_000)
-    .start();
-  const container = engine.container.getById(started.getId());
-  const broker = new DockerKafka(started, container, ports);
+  const container = await DockerContainer.start(() =>
+    new GenericContainer(IMAGE)
+      .withEnvironment(environment(ports, settings))
+      .withExposedPorts(
+        ...[ports.direct, ...proxied.map(({ target }) => target)].map((port) => ({
+          container: port,
+          host: port,
+        })),
+      )
+      .withWaitStrategy(Wait.forLogMessage(/Kafka Server started/))
+      .withStartupTimeout(180_000)
+      .start(),
+  );
+  const broker = new DockerKafka(container, ports);
   await broker.ready();
   return new KafkaCluster({ brokers: [broker], version: VERSION, major: 4, source: 'docker' });
 }
@@ -65,12 +64,10 @@ function environment(ports: KafkaPorts, settings: KafkaSettings): Record<string,
 }
 
 class DockerKafka extends KafkaBroker {
-  readonly #started: StartedTestContainer;
-  readonly #container: Container;
+  readonly #container: DockerContainer;
 
-  constructor(started: StartedTestContainer, container: Container, ports: KafkaPorts) {
+  constructor(container: DockerContainer, ports: KafkaPorts) {
     super({ id: 1, host: '127.0.0.1', port: ports.direct, proxied: ports.proxied });
-    this.#started = started;
     this.#container = container;
   }
 
@@ -85,13 +82,12 @@ class DockerKafka extends KafkaBroker {
     });
   }
 
-  async logText(from = 0): Promise<string> {
-    const log = await this.#container.logs({ stdout: true, stderr: true, follow: false });
-    return log.toString('utf8').slice(from);
+  logText(from = 0): Promise<string> {
+    return this.#container.logText(from);
   }
 
-  async stop(): Promise<void> {
-    await this.#signal('SIGTERM');
+  stop(): Promise<void> {
+    return this.#container.stop('SIGTERM');
   }
 
   async start(): Promise<void> {
@@ -99,28 +95,19 @@ class DockerKafka extends KafkaBroker {
     await this.ready();
   }
 
-  async kill9(): Promise<void> {
-    await this.#signal('SIGKILL');
+  kill9(): Promise<void> {
+    return this.#container.stop('SIGKILL');
   }
 
-  async pause(): Promise<void> {
-    await this.#container.pause();
+  pause(): Promise<void> {
+    return this.#container.pause();
   }
 
-  async resume(): Promise<void> {
-    await this.#container.unpause();
+  resume(): Promise<void> {
+    return this.#container.resume();
   }
 
-  async dispose(): Promise<void> {
-    await this.#started.stop({ timeout: 10_000 });
-  }
-
-  async #signal(signal: NodeJS.Signals): Promise<void> {
-    await this.#container.kill({ signal });
-    await waitFor(async () => !(await this.#container.inspect()).State.Running, {
-      timeoutMs: 30_000,
-      everyMs: 50,
-      what: 'the container to stop',
-    });
+  dispose(): Promise<void> {
+    return this.#container.dispose();
   }
 }

@@ -1,9 +1,7 @@
-import type { StartedTestContainer } from 'testcontainers';
-import { type Container, containerEngine } from './docker-engine.js';
+import { DockerContainer } from './docker-container.js';
 import type { MariadbSettings } from './mariadb.js';
 import { createMysqlApp, type MysqlAdministrator, MysqlServer } from './mysql-server.js';
 import { freePort } from './ports.js';
-import { waitFor } from './wait.js';
 
 const VERSION = '8.4.7';
 const GENERAL_LOG = '/var/lib/mysql/general.log';
@@ -14,7 +12,6 @@ const GENERAL_LOG = '/var/lib/mysql/general.log';
  */
 export async function dockerMysql(settings: MariadbSettings = {}): Promise<MysqlServer> {
   const { GenericContainer, Wait } = await import('testcontainers');
-  const engine = await containerEngine();
   const port = await freePort();
   const flags = {
     'innodb-lock-wait-timeout': 2,
@@ -22,26 +19,29 @@ export async function dockerMysql(settings: MariadbSettings = {}): Promise<Mysql
     'general-log-file': GENERAL_LOG,
     ...settings,
   };
-  const started = await new GenericContainer(`mysql:${VERSION}`)
-    .withEnvironment({ MYSQL_ROOT_PASSWORD: 'root', MYSQL_ROOT_HOST: '%' })
-    .withCommand(['mysqld', ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)])
-    .withExposedPorts({ container: 3306, host: port })
-    .withWaitStrategy(Wait.forLogMessage(/ready for connections.*port: 3306/))
-    .withStartupTimeout(180_000)
-    .start();
-  const server = new DockerMysql(started, engine.container.getById(started.getId()), port);
+  const container = await DockerContainer.start(() =>
+    new GenericContainer(`mysql:${VERSION}`)
+      .withEnvironment({ MYSQL_ROOT_PASSWORD: 'root', MYSQL_ROOT_HOST: '%' })
+      .withCommand([
+        'mysqld',
+        ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`),
+      ])
+      .withExposedPorts({ container: 3306, host: port })
+      .withWaitStrategy(Wait.forLogMessage(/ready for connections.*port: 3306/))
+      .withStartupTimeout(180_000)
+      .start(),
+  );
+  const server = new DockerMysql(container, port);
   await server.ready();
   await server.createApp();
   return server;
 }
 
 class DockerMysql extends MysqlServer {
-  readonly #started: StartedTestContainer;
-  readonly #container: Container;
+  readonly #container: DockerContainer;
 
-  constructor(started: StartedTestContainer, container: Container, port: number) {
+  constructor(container: DockerContainer, port: number) {
     super({ host: '127.0.0.1', port, version: VERSION, source: 'docker' });
-    this.#started = started;
     this.#container = container;
   }
 
@@ -53,13 +53,12 @@ class DockerMysql extends MysqlServer {
     return createMysqlApp(this.administrator());
   }
 
-  async logText(from = 0): Promise<string> {
-    const { output } = await this.#started.exec(['cat', GENERAL_LOG]);
-    return output.slice(from);
+  logText(from = 0): Promise<string> {
+    return this.#container.fileText(GENERAL_LOG, from);
   }
 
-  async stop(): Promise<void> {
-    await this.#signal('SIGTERM');
+  stop(): Promise<void> {
+    return this.#container.stop('SIGTERM');
   }
 
   async start(): Promise<void> {
@@ -67,33 +66,24 @@ class DockerMysql extends MysqlServer {
     await this.ready();
   }
 
-  async kill9(): Promise<void> {
-    await this.#signal('SIGKILL');
+  kill9(): Promise<void> {
+    return this.#container.stop('SIGKILL');
   }
 
-  async pause(): Promise<void> {
-    await this.#container.pause();
+  pause(): Promise<void> {
+    return this.#container.pause();
   }
 
-  async resume(): Promise<void> {
-    await this.#container.unpause();
+  resume(): Promise<void> {
+    return this.#container.resume();
   }
 
-  async dispose(): Promise<void> {
-    await this.#started.stop({ timeout: 10_000 });
+  dispose(): Promise<void> {
+    return this.#container.dispose();
   }
 
   protected administrator(database?: string): MysqlAdministrator {
     const root = { host: this.host, port: this.port, user: 'root', password: 'root' };
     return database === undefined ? root : { ...root, database };
-  }
-
-  async #signal(signal: NodeJS.Signals): Promise<void> {
-    await this.#container.kill({ signal });
-    await waitFor(async () => !(await this.#container.inspect()).State.Running, {
-      timeoutMs: 15_000,
-      everyMs: 50,
-      what: 'the container to stop',
-    });
   }
 }

@@ -1,8 +1,6 @@
-import type { StartedTestContainer } from 'testcontainers';
-import { type Container, containerEngine } from './docker-engine.js';
+import { DockerContainer } from './docker-container.js';
 import { freePort } from './ports.js';
 import { createApp, PostgresServer, type StopMode } from './postgres-server.js';
-import { waitFor } from './wait.js';
 
 const SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as const;
 const IMAGES: Record<number, string> = {
@@ -20,37 +18,31 @@ export async function dockerPostgres(
   settings: Record<string, unknown> = {},
 ): Promise<PostgresServer> {
   const { GenericContainer, Wait } = await import('testcontainers');
-  const engine = await containerEngine();
   const port = await freePort();
   const flags = { max_connections: 40, jit: 'off', wal_level: 'replica', ...settings };
-  const started = await new GenericContainer(IMAGES[major] ?? `postgres:${major}`)
-    .withEnvironment({ POSTGRES_PASSWORD: 'postgres' })
-    .withCommand([
-      'postgres',
-      ...Object.entries(flags).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
-    ])
-    .withExposedPorts({ container: 5432, host: port })
-    .withWaitStrategy(Wait.forLogMessage(/ready to accept connections/, 2))
-    .withStartupTimeout(120_000)
-    .start();
-  const server = new DockerPostgres(
-    started,
-    engine.container.getById(started.getId()),
-    port,
-    major,
+  const container = await DockerContainer.start(() =>
+    new GenericContainer(IMAGES[major] ?? `postgres:${major}`)
+      .withEnvironment({ POSTGRES_PASSWORD: 'postgres' })
+      .withCommand([
+        'postgres',
+        ...Object.entries(flags).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+      ])
+      .withExposedPorts({ container: 5432, host: port })
+      .withWaitStrategy(Wait.forLogMessage(/ready to accept connections/, 2))
+      .withStartupTimeout(120_000)
+      .start(),
   );
+  const server = new DockerPostgres(container, port, major);
   await server.ready();
   await createApp(server.config({ user: 'postgres', database: 'postgres' }));
   return server;
 }
 
 class DockerPostgres extends PostgresServer {
-  readonly #started: StartedTestContainer;
-  readonly #container: Container;
+  readonly #container: DockerContainer;
 
-  constructor(started: StartedTestContainer, container: Container, port: number, major: number) {
+  constructor(container: DockerContainer, port: number, major: number) {
     super({ host: '127.0.0.1', port, major, source: 'docker' });
-    this.#started = started;
     this.#container = container;
   }
 
@@ -62,14 +54,12 @@ class DockerPostgres extends PostgresServer {
     return undefined;
   }
 
-  async logText(from = 0): Promise<string> {
-    const log = await this.#container.logs({ stdout: true, stderr: true, follow: false });
-    return log.toString('utf8').slice(from);
+  logText(from = 0): Promise<string> {
+    return this.#container.logText(from);
   }
 
-  async stop(mode: StopMode = 'fast'): Promise<void> {
-    await this.#container.kill({ signal: SIGNALS[mode] });
-    await this.#down();
+  stop(mode: StopMode = 'fast'): Promise<void> {
+    return this.#container.stop(SIGNALS[mode]);
   }
 
   async start(): Promise<void> {
@@ -77,28 +67,19 @@ class DockerPostgres extends PostgresServer {
     await this.ready();
   }
 
-  async kill9(): Promise<void> {
-    await this.#container.kill({ signal: 'SIGKILL' });
-    await this.#down();
+  kill9(): Promise<void> {
+    return this.#container.stop('SIGKILL');
   }
 
-  async pause(): Promise<void> {
-    await this.#container.pause();
+  pause(): Promise<void> {
+    return this.#container.pause();
   }
 
-  async resume(): Promise<void> {
-    await this.#container.unpause();
+  resume(): Promise<void> {
+    return this.#container.resume();
   }
 
-  async dispose(): Promise<void> {
-    await this.#started.stop({ timeout: 10_000 });
-  }
-
-  async #down(): Promise<void> {
-    await waitFor(async () => !(await this.#container.inspect()).State.Running, {
-      timeoutMs: 15_000,
-      everyMs: 50,
-      what: 'the container to stop',
-    });
+  dispose(): Promise<void> {
+    return this.#container.dispose();
   }
 }

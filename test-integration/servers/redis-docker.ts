@@ -1,9 +1,7 @@
-import type { StartedTestContainer } from 'testcontainers';
-import { type Container, containerEngine } from './docker-engine.js';
+import { DockerContainer } from './docker-container.js';
 import { freePort } from './ports.js';
 import { RedisServer } from './redis-server.js';
 import { defaultSettings, type RedisSettings } from './redis-settings.js';
-import { waitFor } from './wait.js';
 
 const MAJOR = 7;
 const IMAGE = 'redis:7.4.6';
@@ -14,7 +12,6 @@ const IMAGE = 'redis:7.4.6';
  */
 export async function dockerRedis(settings: RedisSettings = {}): Promise<RedisServer> {
   const { GenericContainer, Wait } = await import('testcontainers');
-  const engine = await containerEngine();
   const port = await freePort();
   const flags = {
     ...defaultSettings(MAJOR),
@@ -23,33 +20,27 @@ export async function dockerRedis(settings: RedisSettings = {}): Promise<RedisSe
     'enable-debug-command': 'yes',
     ...settings,
   };
-  const started = await new GenericContainer(IMAGE)
-    .withCommand([
-      'redis-server',
-      ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]),
-    ])
-    .withExposedPorts({ container: 6379, host: port })
-    .withWaitStrategy(Wait.forLogMessage(/Ready to accept connections/))
-    .withStartupTimeout(120_000)
-    .start();
-  const container = engine.container.getById(started.getId());
-  const server = new DockerRedis(started, container, port, settings);
+  const container = await DockerContainer.start(() =>
+    new GenericContainer(IMAGE)
+      .withCommand([
+        'redis-server',
+        ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]),
+      ])
+      .withExposedPorts({ container: 6379, host: port })
+      .withWaitStrategy(Wait.forLogMessage(/Ready to accept connections/))
+      .withStartupTimeout(120_000)
+      .start(),
+  );
+  const server = new DockerRedis(container, port, settings);
   await server.ready();
   return server;
 }
 
 class DockerRedis extends RedisServer {
-  readonly #started: StartedTestContainer;
-  readonly #container: Container;
+  readonly #container: DockerContainer;
 
-  constructor(
-    started: StartedTestContainer,
-    container: Container,
-    port: number,
-    settings: RedisSettings,
-  ) {
+  constructor(container: DockerContainer, port: number, settings: RedisSettings) {
     super({ host: '127.0.0.1', port, major: MAJOR, source: 'docker' }, settings);
-    this.#started = started;
     this.#container = container;
   }
 
@@ -57,13 +48,12 @@ class DockerRedis extends RedisServer {
     return undefined;
   }
 
-  async logText(from = 0): Promise<string> {
-    const log = await this.#container.logs({ stdout: true, stderr: true, follow: false });
-    return log.toString('utf8').slice(from);
+  logText(from = 0): Promise<string> {
+    return this.#container.logText(from);
   }
 
-  async stop(): Promise<void> {
-    await this.#signal('SIGTERM');
+  stop(): Promise<void> {
+    return this.#container.stop('SIGTERM');
   }
 
   async start(): Promise<void> {
@@ -71,28 +61,19 @@ class DockerRedis extends RedisServer {
     await this.ready();
   }
 
-  async kill9(): Promise<void> {
-    await this.#signal('SIGKILL');
+  kill9(): Promise<void> {
+    return this.#container.stop('SIGKILL');
   }
 
-  async pause(): Promise<void> {
-    await this.#container.pause();
+  pause(): Promise<void> {
+    return this.#container.pause();
   }
 
-  async resume(): Promise<void> {
-    await this.#container.unpause();
+  resume(): Promise<void> {
+    return this.#container.resume();
   }
 
-  async dispose(): Promise<void> {
-    await this.#started.stop({ timeout: 10_000 });
-  }
-
-  async #signal(signal: NodeJS.Signals): Promise<void> {
-    await this.#container.kill({ signal });
-    await waitFor(async () => !(await this.#container.inspect()).State.Running, {
-      timeoutMs: 15_000,
-      everyMs: 50,
-      what: 'the container to stop',
-    });
+  dispose(): Promise<void> {
+    return this.#container.dispose();
   }
 }
