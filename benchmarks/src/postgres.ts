@@ -2,6 +2,7 @@ import { Pool } from '@outlast/pg-retry';
 import { startPostgres } from '@outlast/test-integration/servers';
 import pg from 'pg';
 import { compare, type Gate, print, type Result, workers } from './harness.js';
+import { heapUsed } from './heap.js';
 
 const WORKERS = 20;
 const FAST = { fsync: 'off', synchronous_commit: 'off' };
@@ -13,13 +14,7 @@ export async function benchPostgres(): Promise<{
 }> {
   // Queries without the disk, which would hide what the client costs.
   const queries = await onServer(FAST, async (plain, ours) => [
-    await compare(
-      `pg: SELECT 1, ${WORKERS} workers, pool of 10`,
-      workers('pg.Pool', WORKERS, () => plain.query('select 1')),
-      [workers('pg-retry', WORKERS, () => ours.query('select 1'))],
-      [{ subject: 'pg-retry', against: 'pg.Pool', atMost: AT_LEAST_97_PERCENT }],
-      1000,
-    ),
+    ...(await compareQueries(plain, ours)),
     await compare(
       'pg: one query in ten is a constraint violation',
       workers('pg.Pool', WORKERS, oneInTenFails(plain)),
@@ -50,7 +45,67 @@ export async function benchPostgres(): Promise<{
     ),
   ]);
   const results = [...queries, ...transactions];
-  return { ok: results.map(print).every(Boolean), results };
+  const gates = results.map(print);
+  return { ok: gates.every(Boolean) && (await idlePools()), results };
+}
+
+const CONCURRENT = [1, 10, 100] as const;
+
+/** What an application asks with, all of which the gate is for. */
+const FACES = {
+  'promise, text': (pool) => pool.query('select $1::int as n', [1]),
+  'promise, prepared': (pool) => pool.query(PREPARED),
+  'callback, text': (pool) =>
+    settled((done) => pool.query('select $1::int as n', [1], (error) => done(error))),
+  'callback, prepared': (pool) => settled((done) => pool.query(PREPARED, (error) => done(error))),
+} as const satisfies Record<string, (pool: pg.Pool) => Promise<unknown>>;
+
+const PREPARED = { name: 'one', text: 'select $1::int as n', values: [1] };
+
+function settled(call: (done: (error: Error | undefined) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    call((error) => (error ? reject(error) : resolve()));
+  });
+}
+
+async function compareQueries(plain: pg.Pool, ours: Pool): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const [face, query] of Object.entries(FACES)) {
+    for (const count of CONCURRENT) {
+      results.push(
+        await compare(
+          `pg: SELECT $1, ${face}, ${count} at once, pool of 10`,
+          workers('pg.Pool', count, () => query(plain)),
+          [workers('pg-retry', count, () => query(ours))],
+          [{ subject: 'pg-retry', against: 'pg.Pool', atMost: AT_LEAST_97_PERCENT }],
+          400,
+        ),
+      );
+    }
+  }
+  return results;
+}
+
+const IDLE_POOLS = 500;
+const MOST_IDLE_BYTES = 10_000;
+
+/** What a pool that does nothing takes beyond one of the driver's. */
+async function idlePools(): Promise<boolean> {
+  const options = { connectionString: 'postgres://localhost:1/none' };
+  const bytes = async (make: () => object): Promise<number> => {
+    make();
+    const before = await heapUsed();
+    const pools = Array.from({ length: IDLE_POOLS }, make);
+    const after = await heapUsed();
+    return (after - before) / pools.length;
+  };
+  const plain = await bytes(() => new pg.Pool(options));
+  const more = (await bytes(() => new Pool(options))) - plain;
+  const ok = more <= MOST_IDLE_BYTES;
+  console.log(
+    `\npg: an idle pool takes ${more.toFixed(0)} bytes more than the driver's ${plain.toFixed(0)}  ${ok ? `≤ ${MOST_IDLE_BYTES} ok` : `> ${MOST_IDLE_BYTES} MISSED`}`,
+  );
+  return ok;
 }
 
 const AT_LEAST_97_PERCENT = 1.031;
