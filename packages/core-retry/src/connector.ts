@@ -29,3 +29,8 @@ export { redact } from './redact.js';
 export { onAbort } from './signal-hub.js';
 export { SlowStart } from './slow-start.js';
 export { rememberByText } from './text-memo.js';
+export {
+  type OpenTransaction,
+  type TransactionContext,
+  TransactionFrame,
+} from './transaction-frame.js';

@@ -8,6 +8,7 @@ export {
   OutlastError,
   retryInfo,
 } from '@outlast/core-retry';
+export type { TransactionContext } from '@outlast/core-retry/connector';
 export {
   classifyMysql,
   isServerError,
@@ -23,5 +24,5 @@ export {
   type RetryPoolOptions,
   type RetryQueryOptions,
 } from './options.js';
-export type { Transaction, TransactionContext } from './transaction.js';
+export type { Transaction } from './transaction.js';
 export type { IsolationLevel, TransactionBody, TransactionOptions } from './transaction-call.js';

@@ -1,24 +1,14 @@
-import {
-  type Attempt,
-  type CallOptions,
-  CommitOutcomeUnknownError,
-  type Failure,
-  isOutcomeUnknown,
-  type Phase,
-  type Resolution,
-  retryInfo,
-} from '@outlast/core-retry';
-import type { Patience } from '@outlast/core-retry/connector';
+import type { Attempt, Failure, Phase, Resolution } from '@outlast/core-retry';
 import {
   abortSignal,
   type Check,
   checkOptions,
   duration,
   flag,
-  invalidOption,
   type Known,
-  mark,
   nonEmptyText,
+  type TransactionContext,
+  TransactionFrame,
   wholeNumber,
 } from '@outlast/core-retry/connector';
 import { classifyMysql, discards, isStatementTimeout } from './classify.js';
@@ -26,7 +16,7 @@ import { isUsable, stateOf } from './connection-state.js';
 import { dropSocket, type PoolConnection } from './driver.js';
 import { type LostCommit, MARKER_TABLE } from './markers.js';
 import type { PoolCore } from './pool-core.js';
-import { Transaction, type TransactionContext } from './transaction.js';
+import { Transaction } from './transaction.js';
 
 /** InnoDB's isolation levels, as `SET TRANSACTION` has them. */
 export type IsolationLevel =
@@ -85,23 +75,13 @@ const KNOWN: Known<TransactionOptions> = {
   signal: abortSignal,
 };
 
-/** One `pool.transaction()`: the whole callback is what may be replayed. */
-export class TransactionCall<T> implements CallOptions<T>, Patience {
-  readonly operation: string;
-  readonly idempotent: boolean;
-  declare readonly maxAttempts: number;
-  declare readonly totalTimeoutMs: number;
-  declare readonly signal: AbortSignal;
+/** One `pool.transaction()` on MySQL or MariaDB. */
+export class TransactionCall<T> extends TransactionFrame<T, PoolConnection, Transaction> {
   readonly #core: PoolCore;
-  readonly #body: TransactionBody<T>;
   readonly #options: TransactionOptions;
-  readonly #bounded: boolean;
   /** The table of its marker, if it has one. */
   readonly #table: string | undefined;
-  #leftMs: number;
-  #transaction: Transaction | undefined;
   #lost: LostCommit | undefined;
-  #value: { readonly value: T } | undefined;
   #why = 'it had no commit marker';
 
   constructor(
@@ -110,100 +90,36 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     options: TransactionOptions,
     operation = 'mysql.transaction',
   ) {
-    if (typeof body !== 'function') throw invalidOption('transaction(fn)', body, 'a function');
     checkOptions('transaction', options, KNOWN);
-    this.operation = operation;
+    super(core, body, options, operation);
     this.#core = core;
-    this.#body = body;
     this.#options = options;
-    this.#leftMs = core.waitMs;
     this.#table = markerTable(options);
-    // What changed nothing is replayed, never resolved.
-    this.idempotent = options.readOnly === true;
-    if (options.maxAttempts !== undefined) this.maxAttempts = options.maxAttempts;
-    if (options.totalTimeoutMs !== undefined) this.totalTimeoutMs = options.totalTimeoutMs;
-    if (options.signal !== undefined) this.signal = options.signal;
-    this.#bounded =
-      core.bounded || options.signal !== undefined || options.totalTimeoutMs !== undefined;
-  }
-
-  get leftMs(): number {
-    return this.#leftMs;
-  }
-
-  set leftMs(value: number) {
-    this.#leftMs = value;
-  }
-
-  async execute(): Promise<T> {
-    try {
-      return await this.#core.policy.execute((attempt) => this.#run(attempt), this);
-    } catch (error) {
-      throw this.#surfacing(error);
-    }
   }
 
   /** Until COMMIT is sent nothing can have been applied; what the callback throws is its own affair. */
   classify(error: unknown, phase: Phase): Failure {
     if (phase !== 'sent') return classifyMysql(error, phase);
-    const verdict = this.#transaction?.verdict(error);
+    const verdict = this.transaction?.verdict(error);
     return verdict === undefined
       ? { ...classifyMysql(error, phase), transient: false, outcome: 'not-applied' }
       : { ...this.#core.connector.asWanted(error, verdict), outcome: 'not-applied' };
   }
 
   async resolve(_failure: Failure, attempt: Attempt): Promise<Resolution<T>> {
-    if (this.#lost === undefined || this.#value === undefined) return { outcome: 'unknown' };
-    const verdict = await this.#core.markers.resolve(this.#lost, attempt, this.#bounded);
-    if (verdict === 'applied') return { outcome: 'applied', value: this.#value.value };
+    if (this.#lost === undefined) return { outcome: 'unknown' };
+    const verdict = await this.#core.markers.resolve(this.#lost, attempt, this.bounded);
+    if (verdict === 'applied') return this.applied();
     if (verdict === 'not-applied') return { outcome: 'not-applied' };
     this.#why = verdict.unknown;
     return { outcome: 'unknown' };
   }
 
-  #surfacing(error: unknown): unknown {
-    const info = retryInfo(error);
-    if (info?.reason !== 'outcome-unknown' || !isOutcomeUnknown(error)) return error;
-    const unknown = new CommitOutcomeUnknownError(this.#why, { cause: error });
-    return mark(unknown, info, this.#core.policy, this);
-  }
-
-  async #run(attempt: Attempt): Promise<T> {
-    this.#value = undefined;
+  protected async acquire(attempt: Attempt): Promise<PoolConnection> {
     this.#lost = undefined;
-    this.#transaction = undefined;
-    const connection = await this.#core.connector.acquire(attempt, this, this.#bounded);
-    if (this.#table !== undefined || this.#bounded) await this.#prepare(connection);
-    attempt.phase = 'sent';
-    const transaction = new Transaction(connection);
-    this.#transaction = transaction;
-    let gone = false;
-    const abort = (): void => {
-      transaction.end(attempt.signal.reason);
-      if (gone) return;
-      gone = true;
-      void this.#core.stop(connection);
-    };
-    if (this.#bounded) attempt.signal.addEventListener('abort', abort, { once: true });
-    try {
-      await this.#open(connection, transaction);
-      const value = await this.#body(transaction, contextOf(attempt));
-      if (transaction.poison !== undefined) throw transaction.poison.error;
-      this.#value = { value };
-      await this.#commit(connection, transaction, attempt);
-      transaction.end();
-      if (!gone) connection.release();
-      gone = true;
-      if (this.#table !== undefined) this.#core.markers.sweep(this.#table);
-      return value;
-    } catch (error) {
-      const cause = transaction.poison === undefined ? error : transaction.poison.error;
-      if (!gone) {
-        gone = true;
-        await this.#close(connection, transaction, cause);
-      }
-      throw cause;
-    }
+    const connection = await this.#core.connector.acquire(attempt, this, this.bounded);
+    if (this.#table !== undefined || this.bounded) await this.#prepare(connection);
+    return connection;
   }
 
   /** What has to be known, and to be there, before the transaction begins. */
@@ -218,7 +134,11 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     }
   }
 
-  async #open(connection: PoolConnection, transaction: Transaction): Promise<void> {
+  protected wrap(connection: PoolConnection): Transaction {
+    return new Transaction(connection);
+  }
+
+  protected async open(connection: PoolConnection, transaction: Transaction): Promise<void> {
     const { isolation, readOnly } = this.#options;
     // Holds for the next transaction, whosever that is: if it does not begin, the connection must go.
     if (isolation !== undefined) {
@@ -229,7 +149,7 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     stateOf(connection).poisoned = false;
   }
 
-  async #commit(
+  protected async commit(
     connection: PoolConnection,
     transaction: Transaction,
     attempt: Attempt,
@@ -247,8 +167,21 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     await transaction.own('COMMIT');
   }
 
+  protected abandon(connection: PoolConnection): void {
+    void this.#core.stop(connection);
+  }
+
+  protected release(connection: PoolConnection): void {
+    connection.release();
+    if (this.#table !== undefined) this.#core.markers.sweep(this.#table);
+  }
+
+  protected get why(): string {
+    return this.#why;
+  }
+
   /** Rolls back where there is something to roll back with; what cannot be cleaned is dropped. */
-  async #close(
+  protected async close(
     connection: PoolConnection,
     transaction: Transaction,
     error: unknown,
@@ -280,13 +213,4 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
 function markerTable({ commitMarker, readOnly }: TransactionOptions): string | undefined {
   if (commitMarker === undefined || commitMarker === false || readOnly === true) return undefined;
   return commitMarker === true ? MARKER_TABLE : commitMarker.table;
-}
-
-function contextOf(attempt: Attempt): TransactionContext {
-  return {
-    attempt: attempt.number,
-    get signal() {
-      return attempt.signal;
-    },
-  };
 }

@@ -6,14 +6,6 @@ import type { Callback, PoolConnection } from './driver.js';
 import { analyse } from './statement.js';
 import { classifyStatement, textOf } from './statement-outcome.js';
 
-/** What a transaction callback is told beside its {@link Transaction}. */
-export interface TransactionContext {
-  /** From 1: the callback runs again after a deadlock, a lock that was not had, or a lost connection. */
-  readonly attempt: number;
-  /** Aborted when the attempt is given up. */
-  readonly signal: AbortSignal;
-}
-
 const CONTROL: ReadonlySet<string> = new Set(['begin', 'commit', 'rollback', 'ends-transaction']);
 
 /**

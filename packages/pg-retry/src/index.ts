@@ -10,6 +10,7 @@ export {
   OutlastError,
   retryInfo,
 } from '@outlast/core-retry';
+export type { TransactionContext } from '@outlast/core-retry/connector';
 export * from 'pg';
 export {
   classifyPg,
@@ -23,7 +24,7 @@ export type { Health } from './health.js';
 export type { HostAddress, Target } from './host-list.js';
 export type { ListenGap, ListenHandler, ListenOptions, Subscription } from './listen-options.js';
 export { pgRetry, type QueryExtras, type RetryPoolConfig } from './options.js';
-export type { Transaction, TransactionContext } from './transaction.js';
+export type { Transaction } from './transaction.js';
 export type { IsolationLevel, TransactionBody, TransactionOptions } from './transaction-call.js';
 export { Pool };
 

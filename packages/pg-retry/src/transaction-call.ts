@@ -1,14 +1,4 @@
-import {
-  type Attempt,
-  type CallOptions,
-  CommitOutcomeUnknownError,
-  type Failure,
-  isOutcomeUnknown,
-  type Phase,
-  type Resolution,
-  retryInfo,
-} from '@outlast/core-retry';
-import type { Patience } from '@outlast/core-retry/connector';
+import type { Attempt, Failure, Phase, Resolution } from '@outlast/core-retry';
 import {
   abortSignal,
   type Check,
@@ -16,9 +6,9 @@ import {
   checkOptions,
   duration,
   flag,
-  invalidOption,
   type Known,
-  mark,
+  type TransactionContext,
+  TransactionFrame,
   wholeNumber,
 } from '@outlast/core-retry/connector';
 import type driver from 'pg';
@@ -31,7 +21,7 @@ import type { PoolCore } from './pool-core.js';
 import { healed } from './prepared.js';
 import type { TrackedTransaction, Verdict } from './resolve.js';
 import type { TrackingKind } from './server-facts.js';
-import { Transaction, type TransactionContext } from './transaction.js';
+import { Transaction } from './transaction.js';
 
 /** PostgreSQL's isolation levels, as `SET TRANSACTION` has them. */
 export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable';
@@ -93,26 +83,16 @@ const KNOWN: Known<TransactionOptions> = {
   verifyCommit: callable,
 };
 
-/** One `pool.transaction()`: the whole callback is what may be replayed. */
-export class TransactionCall<T> implements CallOptions<T>, Patience {
-  readonly operation: string;
-  readonly idempotent: boolean;
-  declare readonly maxAttempts: number;
-  declare readonly totalTimeoutMs: number;
-  declare readonly signal: AbortSignal;
+/** One `pool.transaction()` on PostgreSQL. */
+export class TransactionCall<T> extends TransactionFrame<T, driver.PoolClient, Transaction> {
   readonly #core: PoolCore;
-  readonly #body: TransactionBody<T>;
   readonly #options: TransactionOptions;
-  readonly #bounded: boolean;
   readonly #begin: string;
   readonly #markerTable: string | undefined;
   #marker: SentMarker | undefined;
-  #leftMs: number;
-  #transaction: Transaction | undefined;
   #tracked: Omit<TrackedTransaction, 'lostAtSerial'> | undefined;
   #lostAtSerial = 0;
   #demoted: unknown;
-  #value: { readonly value: T } | undefined;
   // A prepared name failed: the next run does without them.
   #nameless = false;
   #why = 'the server does not follow transactions';
@@ -123,49 +103,23 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     options: TransactionOptions,
     operation = 'pg.transaction',
   ) {
-    if (typeof body !== 'function') throw invalidOption('transaction(fn)', body, 'a function');
     checkOptions('transaction', options, KNOWN);
-    this.operation = operation;
+    super(core, body, options, operation);
     this.#core = core;
-    this.#body = body;
     this.#options = options;
-    this.#leftMs = core.waitMs;
     this.#begin = beginText(options);
     const table = markerTable(options.commitMarker);
     this.#markerTable = options.readOnly === true ? undefined : table;
-    // What changed nothing is replayed, never resolved.
-    this.idempotent = options.readOnly === true;
-    if (options.maxAttempts !== undefined) this.maxAttempts = options.maxAttempts;
-    if (options.totalTimeoutMs !== undefined) this.totalTimeoutMs = options.totalTimeoutMs;
-    if (options.signal !== undefined) this.signal = options.signal;
-    this.#bounded =
-      core.bounded || options.signal !== undefined || options.totalTimeoutMs !== undefined;
-  }
-
-  get leftMs(): number {
-    return this.#leftMs;
-  }
-
-  set leftMs(value: number) {
-    this.#leftMs = value;
-  }
-
-  async execute(): Promise<T> {
-    try {
-      return await this.#core.policy.execute((attempt) => this.#run(attempt), this);
-    } catch (error) {
-      throw this.#surfacing(error);
-    }
   }
 
   /** Until COMMIT is sent nothing can have been applied; what the callback throws is its own affair. */
   classify(error: unknown, phase: Phase): Failure {
     if (phase === 'acquire' || phase === 'connect') return classifyPg(error, phase);
     if (error === this.#demoted) return DEMOTED;
-    const drivers = this.#transaction?.threw(error) === true;
+    const drivers = this.transaction?.threw(error) === true;
     if (phase === 'commit') return classifyPg(error, phase);
     const failure = classifyPg(error, phase);
-    if (!this.#nameless && this.#transaction?.lostName(error) === true) {
+    if (!this.#nameless && this.transaction?.lostName(error) === true) {
       this.#nameless = true;
       return healed(failure);
     }
@@ -174,88 +128,43 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
 
   async resolve(_failure: Failure, attempt: Attempt): Promise<Resolution<T>> {
     const verdict = await this.#verdict(attempt);
-    if (verdict === 'committed') return this.#applied();
+    if (verdict === 'committed') return this.applied();
     if (verdict === 'aborted') return { outcome: 'not-applied' };
     if (verdict !== undefined) this.#why = verdict.unknown;
     const verified = await this.#options.verifyCommit?.({ xid: this.#tracked?.xid });
     if (verified === undefined) return { outcome: 'unknown' };
-    return verified ? this.#applied() : { outcome: 'not-applied' };
+    return verified ? this.applied() : { outcome: 'not-applied' };
   }
 
   #verdict(attempt: Attempt): Promise<Verdict> | undefined {
     const core = this.#core;
     const marker = this.#marker;
     if (marker !== undefined) {
-      return searchOutcome(core, attempt, this.#bounded, (client) =>
+      return searchOutcome(core, attempt, this.bounded, (client) =>
         core.markers.resolve(marker, client),
       );
     }
     if (this.#tracked === undefined) return undefined;
     const transaction = { ...this.#tracked, lostAtSerial: this.#lostAtSerial };
-    return core.tracker.resolve(transaction, attempt, this.#bounded);
+    return core.tracker.resolve(transaction, attempt, this.bounded);
   }
 
-  #applied(): Resolution<T> {
-    return this.#value === undefined
-      ? { outcome: 'unknown' }
-      : { outcome: 'applied', value: this.#value.value };
-  }
-
-  #surfacing(error: unknown): unknown {
-    const info = retryInfo(error);
-    if (info?.reason !== 'outcome-unknown' || !isOutcomeUnknown(error)) return error;
-    const unknown = new CommitOutcomeUnknownError(this.#why, { cause: error });
-    return mark(unknown, info, this.#core.policy, this);
-  }
-
-  async #run(attempt: Attempt): Promise<T> {
-    this.#value = undefined;
+  protected async acquire(attempt: Attempt): Promise<driver.PoolClient> {
     this.#tracked = undefined;
     this.#marker = undefined;
-    const client = await this.#acquire(attempt);
-    attempt.phase = 'sent';
-    const transaction = new Transaction(client, this.#nameless);
-    this.#transaction = transaction;
-    let gone = false;
-    const abort = (): void => {
-      transaction.end(attempt.signal.reason);
-      if (gone) return;
-      gone = true;
-      void cancelStatement(client);
-      client.release(true);
-    };
-    if (this.#bounded) attempt.signal.addEventListener('abort', abort, { once: true });
-    try {
-      await this.#open(client, transaction);
-      const value = await this.#body(transaction, contextOf(attempt));
-      if (transaction.poison !== undefined) throw transaction.poison.error;
-      this.#value = { value };
-      await this.#commit(client, transaction, attempt);
-      transaction.end();
-      if (!gone) client.release();
-      gone = true;
-      if (this.#markerTable !== undefined) this.#core.markers.sweep(this.#markerTable);
-      return value;
-    } catch (error) {
-      const cause = transaction.poison === undefined ? error : transaction.poison.error;
-      if (!gone) {
-        gone = true;
-        await this.#close(client, transaction, cause);
-      }
-      throw cause;
-    }
-  }
-
-  async #acquire(attempt: Attempt): Promise<driver.PoolClient> {
     const { connector, markers } = this.#core;
     const acquire = (): Promise<driver.PoolClient> =>
-      connector.acquire(attempt, this, this.#bounded);
+      connector.acquire(attempt, this, this.bounded);
     // Before it has a client of its own, for the pool may have but one.
     if (this.#markerTable !== undefined) await markers.ensure(this.#markerTable, acquire);
     return acquire();
   }
 
-  async #open(client: driver.PoolClient, transaction: Transaction): Promise<void> {
+  protected wrap(client: driver.PoolClient): Transaction {
+    return new Transaction(client, this.#nameless);
+  }
+
+  protected async open(client: driver.PoolClient, transaction: Transaction): Promise<void> {
     const { trackCommit = true, readOnly = false } = this.#options;
     const send = (text: string): Promise<driver.QueryResult> =>
       note(transaction, () => client.query(text));
@@ -281,7 +190,7 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
     this.#tracked = tracker.opened(kind, state, results[1]?.rows[0]);
   }
 
-  async #commit(
+  protected async commit(
     client: driver.PoolClient,
     transaction: Transaction,
     attempt: Attempt,
@@ -319,7 +228,11 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
   }
 
   /** Rolls back where there is something to roll back with; a client that cannot be cleaned is dropped. */
-  async #close(client: driver.PoolClient, transaction: Transaction, error: unknown): Promise<void> {
+  protected async close(
+    client: driver.PoolClient,
+    transaction: Transaction,
+    error: unknown,
+  ): Promise<void> {
     const drop = (): void => client.release(error instanceof Error ? error : true);
     transaction.end(error);
     if (isReadTimeout(error)) {
@@ -334,6 +247,20 @@ export class TransactionCall<T> implements CallOptions<T>, Patience {
       return drop();
     }
     client.release();
+  }
+
+  protected abandon(client: driver.PoolClient): void {
+    void cancelStatement(client);
+    client.release(true);
+  }
+
+  protected release(client: driver.PoolClient): void {
+    client.release();
+    if (this.#markerTable !== undefined) this.#core.markers.sweep(this.#markerTable);
+  }
+
+  protected get why(): string {
+    return this.#why;
   }
 
   #rolledBack(client: driver.PoolClient): Promise<boolean> {
@@ -358,15 +285,6 @@ async function note<R>(transaction: Transaction, send: () => Promise<R>): Promis
     transaction.note(error);
     throw error;
   }
-}
-
-function contextOf(attempt: Attempt): TransactionContext {
-  return {
-    attempt: attempt.number,
-    get signal() {
-      return attempt.signal;
-    },
-  };
 }
 
 function beginText({ isolation, readOnly, deferrable }: TransactionOptions): string {

@@ -9,14 +9,6 @@ import { controlsTransaction } from './transaction-control.js';
 // The server has rolled the whole transaction back: nothing that follows may run outside of it.
 const ROLLED_BACK = new Set(['40001', '40P01']);
 
-/** What a transaction callback is told beside its {@link Transaction}. */
-export interface TransactionContext {
-  /** From 1: the callback runs again after a deadlock, a serialization failure or a lost connection. */
-  readonly attempt: number;
-  /** Aborted when the attempt is given up. */
-  readonly signal: AbortSignal;
-}
-
 /**
  * The client inside `pool.transaction()`. All overloads of the driver's `query`; nested
  * `transaction()` is a savepoint; BEGIN, COMMIT and ROLLBACK are the pool's to say.
