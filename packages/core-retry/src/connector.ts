@@ -26,6 +26,7 @@ export {
 export { type ConnectorEnvironment, connectorOptionsFromEnv } from './options-env.js';
 export { type Patience, Reconnect, type ReconnectOptions } from './reconnect.js';
 export { redact } from './redact.js';
+export { savepoint } from './savepoint.js';
 export { onAbort } from './signal-hub.js';
 export { SlowStart } from './slow-start.js';
 export { rememberByText } from './text-memo.js';

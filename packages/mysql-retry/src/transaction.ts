@@ -1,4 +1,5 @@
 import { type Failure, OptionError } from '@outlast/core-retry';
+import { savepoint } from '@outlast/core-retry/connector';
 import type { FieldPacket, QueryOptions, QueryResult } from 'mysql2';
 import { discards, isReadOnlyServer, isServerError } from './classify.js';
 import { inTransaction, stateOf } from './connection-state.js';
@@ -75,21 +76,9 @@ export class Transaction {
   /** A savepoint: rolled back if `fn` throws, and the transaction goes on. */
   async transaction<T>(fn: (tx: Transaction) => T | PromiseLike<T>): Promise<T> {
     this.#depth += 1;
-    const name = `outlast_${this.#depth}`;
     try {
-      await this.query(`SAVEPOINT ${name}`);
-      let value: T;
-      try {
-        value = await fn(this);
-        if (this.#poison !== undefined) throw this.#poison.error;
-        await this.query(`RELEASE SAVEPOINT ${name}`);
-      } catch (error) {
-        if (this.#poison !== undefined) throw this.#poison.error;
-        await this.query(`ROLLBACK TO SAVEPOINT ${name}`);
-        await this.query(`RELEASE SAVEPOINT ${name}`);
-        throw error;
-      }
-      return value;
+      const run = (sql: string): Promise<unknown> => this.query(sql);
+      return await savepoint(this, this.#depth, run, () => fn(this));
     } finally {
       this.#depth -= 1;
     }

@@ -1,6 +1,6 @@
 import { OptionError } from '@outlast/core-retry';
+import { savepoint } from '@outlast/core-retry/connector';
 import type driver from 'pg';
-import type { QueryResult } from 'pg';
 import { classifyPg, isFatal, isServerError } from './classify.js';
 import { forgetPrepared, preparedName, stalePrepared, unnamed } from './prepared.js';
 import { textOf } from './statement-outcome.js';
@@ -84,22 +84,13 @@ export class Transaction {
   /** A savepoint: rolled back if `fn` throws, and the transaction goes on. */
   async transaction<T>(fn: (tx: Transaction) => T | PromiseLike<T>): Promise<T> {
     this.#depth += 1;
-    const name = `outlast_${this.#depth}`;
     try {
-      await this.#statement(`SAVEPOINT ${name}`);
-      let value: T;
-      try {
-        value = await fn(this);
-        if (this.#poison !== undefined) throw this.#poison.error;
-        await this.#statement(`RELEASE SAVEPOINT ${name}`);
-      } catch (error) {
-        if (this.#poison !== undefined) throw this.#poison.error;
-        await this.#statement(`ROLLBACK TO SAVEPOINT ${name}`);
-        await this.#statement(`RELEASE SAVEPOINT ${name}`);
-        this.#aborting = undefined;
-        throw error;
-      }
-      return value;
+      const run = async (text: string): Promise<void> => {
+        await this.#query([text]);
+        // What was rolled back to a savepoint is sound again.
+        if (text.startsWith('ROLLBACK TO')) this.#aborting = undefined;
+      };
+      return await savepoint(this, this.#depth, run, () => fn(this));
     } finally {
       this.#depth -= 1;
     }
@@ -108,10 +99,6 @@ export class Transaction {
   /** @throws always: the pool releases the client of a transaction when it ends. */
   release(): never {
     throw new OptionError('tx.release()', 'is not for the callback: the pool releases the client.');
-  }
-
-  #statement(text: string): Promise<QueryResult> {
-    return this.#query([text]) as Promise<QueryResult>;
   }
 
   #query(args: unknown[]): unknown {
