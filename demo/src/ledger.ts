@@ -120,5 +120,7 @@ export class Ledger {
 
 function nameOf(error: unknown): string {
   const { code, message } = error as { code?: unknown; message?: unknown };
-  return String(code ?? message ?? error);
+  // Why a COMMIT cannot be found out matters more than that it cannot.
+  const why = /its outcome cannot be found out: (.*)\. Look for/.exec(String(message))?.[1];
+  return why === undefined ? String(code ?? message ?? error) : `${code}: ${why}`;
 }

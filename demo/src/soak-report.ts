@@ -43,10 +43,11 @@ export function broken(stints: readonly Measured[], handlesAtEnd: number): reado
   return found;
 }
 
-function brokenIn({ home, reads, writes, ways, torn, addsUp, requestsHit }: Stint): string[] {
-  const unknown = ways
-    .filter(({ way }) => way !== 'write')
-    .reduce((sum, one) => sum + one.unknown, 0);
+function brokenIn(stint: Stint): string[] {
+  const { home, reads, writes, ways, torn, addsUp, requestsHit } = stint;
+  const unknown =
+    ways.filter(({ way }) => way !== 'write').reduce((sum, one) => sum + one.unknown, 0) -
+    undecidable(stint);
   const counts: readonly (readonly [number, string])[] = [
     [reads.failed + reads.unknown, 'reads failed'],
     [writes.failed, 'writes failed without being unknown'],
@@ -63,6 +64,16 @@ function brokenIn({ home, reads, writes, ways, torn, addsUp, requestsHit }: Stin
     ...(addsUp ? [] : ['the ledger does not add up']),
     ...(requestsHit > 0 || writes.ok > 0 ? [] : ['nothing happened']),
   ];
+}
+
+/**
+ * COMMITs of which no server can tell any more: a second crash came before anybody could ask after the
+ * first. Random faults do that; it is said, and is no failure.
+ */
+export function undecidable({ errors }: Pick<Stint, 'errors'>): number {
+  return Object.entries(errors)
+    .filter(([name]) => name.includes('the server crashed more than once'))
+    .reduce((sum, [, n]) => sum + n, 0);
 }
 
 /** Bytes a minute, by least squares over the last half: a stint is a minute. */

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { NoServerError } from './drill.js';
-import { broken, heapSlope, type Measured, type Soak } from './soak-report.js';
+import { broken, heapSlope, type Measured, type Soak, undecidable } from './soak-report.js';
 
 const SOAKS: Readonly<Record<string, () => Promise<Soak>>> = {
   postgres: async () => (await import('./postgres/soak.js')).soakPostgres,
@@ -23,7 +23,7 @@ try {
     stints.push(measured);
     const { reads, writes, longestGapMs, heapBytes } = measured;
     console.log(
-      `minute ${stints.length}: ${reads.ok} reads, ${writes.ok} writes, ${writes.unknown} unknown, ` +
+      `minute ${stints.length}: ${reads.ok} reads, ${writes.ok} writes, ${writes.unknown} unknown (${undecidable(stint)} over two crashes in a row), ` +
         `${writes.lost} lost, ${writes.doubled} doubled, gap ${longestGapMs} ms, heap ${(heapBytes / 1e6).toFixed(1)} MB, ` +
         `${measured.handles} handles; ${Object.entries(stint.faults)
           .map(([name, n]) => `${n} × ${name}`)

@@ -24,6 +24,7 @@ export {
   wholeNumber,
 } from './options-check.js';
 export { type ConnectorEnvironment, connectorOptionsFromEnv } from './options-env.js';
+export { EXTRA_KEYS, type QueryExtras, queryExtras } from './query-extras.js';
 export { type Patience, Reconnect, type ReconnectOptions } from './reconnect.js';
 export { redact } from './redact.js';
 export { savepoint } from './savepoint.js';

@@ -6,10 +6,13 @@ import {
   connectorDelay,
   connectorOptions,
   duration,
+  EXTRA_KEYS,
   flag,
   invalidOption,
   type Known,
   nearest,
+  type QueryExtras,
+  queryExtras,
   unknownOption,
 } from '@outlast/core-retry/connector';
 import type { ConnectionOptions, PoolOptions, QueryOptions } from 'mysql2';
@@ -53,18 +56,6 @@ export type RetryPoolOptions = PoolOptions & RetryPoolExtras;
 /** Everything that the driver's `createConnection` takes, and ours. */
 export type RetryConnectionOptions = ConnectionOptions & Pick<RetryPoolExtras, 'retry'>;
 
-/** What may ride in the options object of the pool's `query` and `execute`, beside the driver's own keys. */
-export interface QueryExtras {
-  /** Running it twice is safe: it is replayed when its answer is lost, whatever its text. */
-  readonly idempotent?: boolean;
-  /** Aborts the statement: it is stopped on the server, and rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
-  /** Bound on everything, in milliseconds; the shorter of this and the pool's counts. */
-  readonly totalTimeoutMs?: number;
-  /** As for the pool, for this statement. */
-  readonly resolveWrites?: boolean;
-}
-
 /** The driver's options of a statement, and ours. */
 export type RetryQueryOptions = QueryOptions & QueryExtras;
 
@@ -76,12 +67,6 @@ const OWN_KEYS: readonly (keyof RetryPoolExtras)[] = [
   'livenessMs',
   'hosts',
   'target',
-];
-const EXTRA_KEYS: readonly (keyof QueryExtras)[] = [
-  'idempotent',
-  'signal',
-  'totalTimeoutMs',
-  'resolveWrites',
 ];
 // Names of the driver's that are close to ours and are not meant to be ours.
 const DRIVER_KEYS = new Set([
@@ -231,24 +216,8 @@ export interface SplitOptions {
  * @throws OptionError for a flag that is no boolean, and for a name that is all but one of ours
  */
 export function splitOptions(options: object): SplitOptions {
-  let extras: Record<string, unknown> | undefined;
-  for (const key in options) {
-    if (DRIVER_QUERY_KEYS.has(key)) continue;
-    const value = (options as Record<string, unknown>)[key];
-    if (value === undefined) continue;
-    if (!EXTRA_KEYS.includes(key as keyof QueryExtras)) {
-      if (nearest(key, EXTRA_KEYS) === undefined) continue;
-      throw unknownOption(`query.${key}`, key, EXTRA_KEYS);
-    }
-    extras ??= {};
-    extras[key] = value;
-  }
-  if (extras === undefined) return { extras: undefined, driver: options };
-  for (const key of ['idempotent', 'resolveWrites']) {
-    const value = extras[key];
-    const valid = value === undefined ? undefined : flag(value);
-    if (valid !== undefined) throw invalidOption(`query.${key}`, value, valid);
-  }
+  const extras = queryExtras(options, DRIVER_QUERY_KEYS);
+  if (extras === undefined) return { extras, driver: options };
   const driver: Record<string, unknown> = { ...options };
   for (const key of EXTRA_KEYS) delete driver[key];
   return { extras, driver };

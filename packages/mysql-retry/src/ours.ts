@@ -8,7 +8,7 @@ export {
   OutlastError,
   retryInfo,
 } from '@outlast/core-retry';
-export type { TransactionContext } from '@outlast/core-retry/connector';
+export type { QueryExtras, TransactionContext } from '@outlast/core-retry/connector';
 export {
   classifyMysql,
   isServerError,
@@ -19,7 +19,6 @@ export type { Health } from './health.js';
 export type { Host, Target } from './hosts.js';
 export {
   mysqlRetry,
-  type QueryExtras,
   type RetryConnectionOptions,
   type RetryPoolOptions,
   type RetryQueryOptions,

@@ -1,4 +1,5 @@
 import type { Attempt, RetryPolicy } from '@outlast/core-retry';
+import type { QueryExtras } from '@outlast/core-retry/connector';
 import { isServerError } from './classify.js';
 import { Connector } from './connect.js';
 import { isUsable, stateOf } from './connection-state.js';
@@ -19,13 +20,7 @@ import { askIdentity } from './identity.js';
 import { Liveness } from './liveness.js';
 import { MARKER_TABLE, Markers } from './markers.js';
 import { failWithConnection, watchCommands } from './marks.js';
-import {
-  type PoolSettings,
-  poolSettings,
-  type QueryExtras,
-  type RetryPoolOptions,
-  splitOptions,
-} from './options.js';
+import { type PoolSettings, poolSettings, type RetryPoolOptions, splitOptions } from './options.js';
 import type { PoolCore } from './pool-core.js';
 import { PromisePool } from './promise-pool.js';
 import { type Method, QueryCall } from './query.js';

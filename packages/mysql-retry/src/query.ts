@@ -5,12 +5,11 @@ import {
   isProgrammersError,
   type Phase,
 } from '@outlast/core-retry';
-import type { Patience } from '@outlast/core-retry/connector';
+import type { Patience, QueryExtras } from '@outlast/core-retry/connector';
 import { discards, isServerError, isStatementTimeout } from './classify.js';
 import { stateOf } from './connection-state.js';
 import { type Callback, type Command, dropSocket, type PoolConnection } from './driver.js';
 import { wasNeverSent } from './marks.js';
-import type { QueryExtras } from './options.js';
 import type { PoolCore } from './pool-core.js';
 import { type Answer, looksLikeRead, NotARead, replayRead } from './reads.js';
 import { classifyStatement, textOf } from './statement-outcome.js';

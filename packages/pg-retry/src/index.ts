@@ -10,7 +10,7 @@ export {
   OutlastError,
   retryInfo,
 } from '@outlast/core-retry';
-export type { TransactionContext } from '@outlast/core-retry/connector';
+export type { QueryExtras, TransactionContext } from '@outlast/core-retry/connector';
 export * from 'pg';
 export {
   classifyPg,
@@ -23,7 +23,7 @@ export type { CommitMarkerOption } from './commit-marker.js';
 export type { Health } from './health.js';
 export type { HostAddress, Target } from './host-list.js';
 export type { ListenGap, ListenHandler, ListenOptions, Subscription } from './listen-options.js';
-export { pgRetry, type QueryExtras, type RetryPoolConfig } from './options.js';
+export { pgRetry, type RetryPoolConfig } from './options.js';
 export type { Transaction } from './transaction.js';
 export type { IsolationLevel, TransactionBody, TransactionOptions } from './transaction-call.js';
 export { Pool };

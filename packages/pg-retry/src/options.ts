@@ -57,18 +57,6 @@ export interface RetryPoolConfig extends PoolConfig {
   readonly livenessMs?: number;
 }
 
-/** What may ride in the query object of `pool.query`, beside the driver's own keys. */
-export interface QueryExtras {
-  /** Running it twice is safe: it is replayed when its answer is lost, whatever its text. */
-  readonly idempotent?: boolean;
-  /** Aborts the query: it is stopped on the server, and rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
-  /** Bound on everything, in milliseconds; the shorter of this and the pool's counts. */
-  readonly totalTimeoutMs?: number;
-  /** As in {@link RetryPoolConfig}, for this query. */
-  readonly resolveWrites?: boolean;
-}
-
 const OWN_KEYS = ['retry', 'resolveWrites', 'hosts', 'target', 'targetSessionAttrs', 'livenessMs'];
 // Names of the driver's that are close to ours and are not meant to be ours.
 const DRIVER_KEYS = new Set([
@@ -85,7 +73,7 @@ const DRIVER_KEYS = new Set([
   'types',
 ]);
 // What pg reads of a query object.
-const DRIVER_QUERY_KEYS: ReadonlySet<string> = new Set([
+export const DRIVER_QUERY_KEYS: ReadonlySet<string> = new Set([
   'text',
   'values',
   'name',
@@ -98,13 +86,6 @@ const DRIVER_QUERY_KEYS: ReadonlySet<string> = new Set([
   'portal',
   'callback',
 ]);
-const EXTRA_KEYS: readonly (keyof QueryExtras)[] = [
-  'idempotent',
-  'signal',
-  'totalTimeoutMs',
-  'resolveWrites',
-];
-
 export interface PoolSettings {
   /** The caller's object without our keys; never the object itself. */
   readonly driver: PoolConfig;
@@ -178,32 +159,6 @@ function makePolicy(options: ConnectorRetryOptions | undefined): {
     ...retry,
   });
   return { policy, waitMs };
-}
-
-/**
- * Reads our keys out of a query object; undefined if there are none.
- *
- * @throws OptionError for an `idempotent` or `resolveWrites` that is no boolean, and for a name that is all but one of ours
- */
-export function queryExtras(config: object): QueryExtras | undefined {
-  let extras: Record<string, unknown> | undefined;
-  for (const key in config) {
-    if (DRIVER_QUERY_KEYS.has(key)) continue;
-    const value = (config as Record<string, unknown>)[key];
-    if (value === undefined) continue;
-    if (!EXTRA_KEYS.includes(key as keyof QueryExtras)) {
-      if (nearest(key, EXTRA_KEYS) === undefined) continue;
-      throw unknownOption(`query.${key}`, key, EXTRA_KEYS);
-    }
-    extras ??= {};
-    extras[key] = value;
-  }
-  for (const key of ['idempotent', 'resolveWrites']) {
-    const value = extras?.[key];
-    const valid = value === undefined ? undefined : flag(value);
-    if (valid !== undefined) throw invalidOption(`query.${key}`, value, valid);
-  }
-  return extras;
 }
 
 function clientOf(driver: PoolConfig): new (config?: unknown) => driverModule.Client {

@@ -1,4 +1,5 @@
 import type { Attempt, RetryPolicy } from '@outlast/core-retry';
+import { type QueryExtras, queryExtras } from '@outlast/core-retry/connector';
 import driver from 'pg';
 import { ClientState, watchStatements } from './client-state.js';
 import { type CommitMarkerOption, CommitMarkers, markerTable } from './commit-marker.js';
@@ -10,7 +11,7 @@ import { Listener } from './listen.js';
 import type { ListenHandler, ListenOptions, Subscription } from './listen-options.js';
 import { Liveness } from './liveness.js';
 import { Openings } from './openings.js';
-import { poolSettings, type QueryExtras, queryExtras, type RetryPoolConfig } from './options.js';
+import { DRIVER_QUERY_KEYS, poolSettings, type RetryPoolConfig } from './options.js';
 import type { PoolCore } from './pool-core.js';
 import { QueryCall } from './query.js';
 import { analyse } from './statement.js';
@@ -266,7 +267,7 @@ export class Pool extends driver.Pool {
     if (this.ending) return this.#refuse();
     try {
       const object = typeof config === 'object' && config !== null;
-      const extras = object ? queryExtras(config) : undefined;
+      const extras = object ? queryExtras(config, DRIVER_QUERY_KEYS) : undefined;
       const resolve = extras?.resolveWrites ?? this.#resolveWrites;
       const promise =
         resolve && analyse(textOf(config)).kind === 'write'

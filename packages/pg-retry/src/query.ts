@@ -1,10 +1,9 @@
 import type { Attempt, CallOptions, Failure, Phase } from '@outlast/core-retry';
-import type { Patience } from '@outlast/core-retry/connector';
+import type { Patience, QueryExtras } from '@outlast/core-retry/connector';
 import type driver from 'pg';
 import { cancelStatement } from './cancel.js';
 import { DEMOTED, isFatal, isReadOnlyRefusal, isServerError } from './classify.js';
 import { isReadTimeout } from './marks.js';
-import type { QueryExtras } from './options.js';
 import type { PoolCore } from './pool-core.js';
 import { forgetPrepared, healed, preparedName, stalePrepared, unnamed } from './prepared.js';
 import { looksLikeRead, NotARead, type Run, replayRead } from './reads.js';
