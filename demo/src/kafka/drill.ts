@@ -1,5 +1,4 @@
 import { isOutcomeUnknown } from '@outlast/kafka-retry';
-import { startProxy } from '@outlast/test-integration/faults';
 import {
   isSkipped,
   type KafkaCluster,
@@ -7,7 +6,6 @@ import {
   takeKafka,
   waitFor,
 } from '@outlast/test-integration/servers';
-import { Crew } from '../crew.js';
 import {
   type Drill,
   type Lane,
@@ -16,10 +14,9 @@ import {
   type Outcome,
   type Run,
 } from '../drill.js';
+import { playLanes } from '../lanes.js';
 import { quote } from '../quote.js';
-import { Strikes, type Struck } from '../strikes.js';
 import { packageVersion } from '../versions.js';
-import { within } from '../within.js';
 import type { Address, Client } from './client.js';
 import { handWrittenRetry } from './hand-written-retry.js';
 import { KINDS, QUOTAS } from './kinds.js';
@@ -33,8 +30,6 @@ import { Workload } from './workload.js';
 
 const WORKERS = 20;
 const PRODUCERS = 5;
-const HOME_MS = 20_000;
-const END_MS = 4_000;
 const USER = 'app';
 
 const LANES: readonly { key: LaneKey; title: string }[] = [
@@ -62,42 +57,22 @@ export const kafkaDrill: Drill = {
     await probe.prepare();
     for (const { key } of LANES)
       await cluster.createTopic(topicOf(key), { partitions: PARTITIONS });
-    const struck: Struck[] = [];
-    for (const [n, lane] of LANES.entries()) {
-      const isUnknown = lane.key === 'ours' ? isOutcomeUnknown : undefined;
-      const proxy = await startProxy(cluster.first.proxyOptions(n));
-      struck.push({ lane: run.addLane(lane, isUnknown), proxy });
-    }
-    const clients = struck.map(({ lane }, n) => {
-      const brokers = cluster.proxiedAddresses(n);
-      const address = { brokers, username: USER, password: run.canary };
-      return Array.from({ length: PRODUCERS }, () => clientOf(lane, address));
+    const struck = await playLanes(run, {
+      lanes: LANES,
+      isUnknown: isOutcomeUnknown,
+      proxy: (n) => cluster.first.proxyOptions(n),
+      client: ({ lane }, n) => {
+        const brokers = cluster.proxiedAddresses(n);
+        const address = { brokers, username: USER, password: run.canary };
+        return Array.from({ length: PRODUCERS }, () => clientOf(lane, address));
+      },
+      workload: (clients, lane) => new Workload(clients, lane.ledger, lane.key),
+      workers: WORKERS,
+      thinkMs: [20, 40],
+      kinds: KINDS,
+      play: (stage) => playScript(cluster.first, probe, stage, run.seconds),
+      end: (clients) => Promise.allSettled(clients.map((client) => client.end())),
     });
-    const crews = struck.map(({ lane }, n) => {
-      const workload = new Workload(clients[n] as Client[], lane.ledger, lane.key);
-      return new Crew({
-        workers: WORKERS,
-        seed: run.seed,
-        thinkMs: [20, 40],
-        work: (worker, random) => workload.work(worker, random),
-      });
-    });
-    const strikes = new Strikes(KINDS, struck, run.seed);
-    await playScript(
-      cluster.first,
-      probe,
-      { struck, strikes, chronicle: run.chronicle },
-      run.seconds,
-    );
-
-    await Promise.all(
-      crews.map(async (crew, n) => {
-        struck[n]?.lane.ledger.close();
-        await crew.home(HOME_MS);
-      }),
-    );
-    await strikes.settle();
-    await within(Promise.allSettled(clients.flat().map((client) => client.end())), END_MS);
     // kafkajs leaves sockets open when it disconnects while it retries
     await Promise.all(struck.map(({ proxy }) => proxy.close()));
     await quiet(cluster);

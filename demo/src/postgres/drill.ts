@@ -1,17 +1,15 @@
 import { isOutcomeUnknown } from '@outlast/pg-retry';
-import { startProxy } from '@outlast/test-integration/faults';
 import {
   isSkipped,
   type PostgresServer,
   takePostgres,
   waitFor,
 } from '@outlast/test-integration/servers';
-import { Crew } from '../crew.js';
 import { type Drill, type LaneKey, NoServerError, type Outcome, type Run } from '../drill.js';
+import { playLanes } from '../lanes.js';
 import { quote } from '../quote.js';
-import { Strikes, type Struck } from '../strikes.js';
+import type { Struck } from '../strikes.js';
 import { packageVersion } from '../versions.js';
-import { within } from '../within.js';
 import type { Client } from './client.js';
 import { handWrittenRetry } from './hand-written-retry.js';
 import { KINDS, QUOTAS } from './kinds.js';
@@ -23,8 +21,6 @@ import { playScript } from './script.js';
 import { Workload } from './workload.js';
 
 const WORKERS = 20;
-const HOME_MS = 20_000;
-const END_MS = 5_000;
 
 const LANES: readonly { key: LaneKey; title: string }[] = [
   { key: 'plain', title: 'pg.Pool' },
@@ -45,33 +41,18 @@ export const postgresDrill: Drill = {
   async run(run: Run): Promise<Outcome> {
     await using server = await ownServer();
     for (const { key } of LANES) await createTables(server, key, WORKERS);
-    const struck: Struck[] = [];
-    for (const lane of LANES) {
-      const isUnknown = lane.key === 'ours' ? isOutcomeUnknown : undefined;
-      const proxy = await startProxy({ targetPort: server.port, targetHost: server.host });
-      struck.push({ lane: run.addLane(lane, isUnknown), proxy });
-    }
-    const clients = struck.map((one) => clientOf(one, server, run.canary));
-    const crews = struck.map(({ lane }, n) => {
-      const workload = new Workload(clients[n] as Client, lane.ledger, lane.key);
-      return new Crew({
-        workers: WORKERS,
-        seed: run.seed,
-        thinkMs: [2, 5],
-        work: (worker, random) => workload.work(worker, random),
-      });
+    const struck = await playLanes(run, {
+      lanes: LANES,
+      isUnknown: isOutcomeUnknown,
+      proxy: () => ({ targetPort: server.port, targetHost: server.host }),
+      client: (one) => clientOf(one, server, run.canary),
+      workload: (client, lane) => new Workload(client, lane.ledger, lane.key),
+      workers: WORKERS,
+      thinkMs: [2, 5],
+      kinds: KINDS,
+      play: (stage) => playScript(server, stage, run.seconds),
+      end: (client) => client.end(),
     });
-    const strikes = new Strikes(KINDS, struck, run.seed);
-    await playScript(server, { struck, strikes, chronicle: run.chronicle }, run.seconds);
-
-    await Promise.all(
-      crews.map(async (crew, n) => {
-        struck[n]?.lane.ledger.close();
-        await crew.home(HOME_MS);
-      }),
-    );
-    await strikes.settle();
-    await within(Promise.all(clients.map((client) => client.end())), END_MS);
     await quiet(server);
     for (const { lane } of struck) lane.facts = await countRows(server, lane.key);
     const { rows } = await server.admin('show server_version');

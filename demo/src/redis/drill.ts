@@ -1,10 +1,9 @@
 import { isOutcomeUnknown } from '@outlast/redis-retry';
-import { startProxy } from '@outlast/test-integration/faults';
 import { isSkipped, type RedisServer, takeRedis, waitFor } from '@outlast/test-integration/servers';
-import { Crew } from '../crew.js';
 import { type Drill, type LaneKey, NoServerError, type Outcome, type Run } from '../drill.js';
+import { playLanes } from '../lanes.js';
 import { quote } from '../quote.js';
-import { Strikes, type Struck } from '../strikes.js';
+import type { Struck } from '../strikes.js';
 import { packageVersion } from '../versions.js';
 import type { Client } from './client.js';
 import { handWrittenRetry } from './hand-written-retry.js';
@@ -17,7 +16,6 @@ import { playScript } from './script.js';
 import { Workload } from './workload.js';
 
 const WORKERS = 50;
-const HOME_MS = 20_000;
 
 const LANES: readonly { key: LaneKey; title: string }[] = [
   { key: 'plain', title: 'ioredis 6' },
@@ -38,33 +36,18 @@ export const redisDrill: Drill = {
 
   async run(run: Run): Promise<Outcome> {
     await using server = await ownServer(run.canary);
-    const struck: Struck[] = [];
-    for (const lane of LANES) {
-      const isUnknown = lane.key === 'ours' ? isOutcomeUnknown : undefined;
-      const proxy = await startProxy({ targetPort: server.port, targetHost: server.host });
-      struck.push({ lane: run.addLane(lane, isUnknown), proxy });
-    }
-    const clients = struck.map((one) => clientOf(one, server, run.canary));
-    const crews = struck.map(({ lane }, n) => {
-      const workload = new Workload(clients[n] as Client, lane.ledger, lane.key);
-      return new Crew({
-        workers: WORKERS,
-        seed: run.seed,
-        thinkMs: [10, 20],
-        work: (worker, random) => workload.work(worker, random),
-      });
+    const struck = await playLanes(run, {
+      lanes: LANES,
+      isUnknown: isOutcomeUnknown,
+      proxy: () => ({ targetPort: server.port, targetHost: server.host }),
+      client: (one) => clientOf(one, server, run.canary),
+      workload: (client, lane) => new Workload(client, lane.ledger, lane.key),
+      workers: WORKERS,
+      thinkMs: [10, 20],
+      kinds: KINDS,
+      play: (stage) => playScript(server, stage, run.seconds),
+      end: (client) => client.end(),
     });
-    const strikes = new Strikes(KINDS, struck, run.seed);
-    await playScript(server, { struck, strikes, chronicle: run.chronicle }, run.seconds);
-
-    await Promise.all(
-      crews.map(async (crew, n) => {
-        struck[n]?.lane.ledger.close();
-        await crew.home(HOME_MS);
-      }),
-    );
-    await strikes.settle();
-    for (const client of clients) client.end();
     await quiet(server);
     for (const { lane } of struck) lane.facts = await countKeys(server, lane.key, WORKERS);
     for (const { proxy } of struck) await proxy.close();
