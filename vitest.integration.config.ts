@@ -11,8 +11,8 @@ function suitesOf(system: string): string[] {
 /**
  * Real servers and real faults. One file after the other: two cores cannot hold two fault suites,
  * and a suite that is starved of time tests the machine. The Postgres suites run on both
- * majors of the server, those of our Redis client on both majors of the driver, and a few of Kafka's on both
- * majors of the broker.
+ * majors of the server, those of our Redis client on both majors of the driver, those of our HTTP client on the
+ * lowest and the newest axios, and a few of Kafka's on both majors of the broker.
  */
 export default defineConfig({
   resolve: { conditions: ['source'] },
@@ -45,6 +45,16 @@ export default defineConfig({
       { extends: true, test: { name: 'redis', include: suitesOf('redis') } },
       { extends: true, test: { name: 'mysql', include: suitesOf('mysql') } },
       { extends: true, test: { name: 'http', include: suitesOf('http') } },
+      {
+        extends: true,
+        // our client on the lowest axios that it takes
+        resolve: { alias: { axios: 'axios-1-7' } },
+        test: {
+          name: 'http-axios-1-7',
+          include: [...suitesOf('http'), 'packages/http-retry/test/**/*.test.ts'],
+          exclude: ['**/suites/http/axios-retry.test.ts'],
+        },
+      },
       { extends: true, test: { name: 'mlflow', include: suitesOf('mlflow') } },
       { extends: true, test: { name: 'kafka', include: suitesOf('kafka') } },
       {

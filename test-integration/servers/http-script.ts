@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createSecureServer } from 'node:https';
+import { createServer as createSecureServer, type ServerOptions } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 
 /** A request as it arrived, its body read. */
@@ -12,7 +12,8 @@ export interface Arrived {
   readonly number: number;
 }
 
-export interface HttpScriptOptions {
+/** How a server of https shows itself, and whom it lets in. */
+export interface HttpScriptOptions extends ServerOptions {
   readonly key: string;
   readonly cert: string;
 }

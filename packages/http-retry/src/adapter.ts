@@ -1,6 +1,6 @@
 import type { Attempt, CallOptions, Failure, Phase } from '@outlast/core-retry';
 import { retryInfo } from '@outlast/core-retry';
-import { mark } from '@outlast/core-retry/connector';
+import { mark, onAbort } from '@outlast/core-retry/connector';
 import {
   type AxiosAdapter,
   type AxiosRequestConfig,
@@ -10,6 +10,7 @@ import {
 } from 'axios';
 import type { ClientState } from './client-state.js';
 import type { Target } from './connect.js';
+import { guardRedirects } from './redirects.js';
 import { factsOf, isConsumed, isIdempotent, type RetryRequestConfig } from './request-options.js';
 import { routeOf } from './route.js';
 import { track } from './tracking.js';
@@ -43,7 +44,8 @@ class Request {
   private readonly once: boolean;
   /** Whether the attempt's phase follows what becomes of it. */
   private seen = false;
-  private last: unknown;
+  /** The answer of the attempt before. */
+  private answer: AxiosResponse | undefined;
 
   constructor(state: ClientState, adapter: AxiosAdapter, config: Sent) {
     this.state = state;
@@ -59,7 +61,7 @@ class Request {
     const { policy } = state;
     const { settings } = policy;
     const { attemptTimeoutMs, totalTimeoutMs } = facts.call;
-    const signal = signalOf(config);
+    const { signal, release } = endOf(config);
     const bounded =
       signal !== undefined ||
       settings.bounded ||
@@ -67,7 +69,7 @@ class Request {
       totalTimeoutMs !== undefined;
     const idempotent = facts.call.idempotent ?? (settings.idempotent || isIdempotent(config));
     const call: CallOptions<AxiosResponse> = {
-      operation: nameOf(config.method),
+      operation: settings.operation ?? nameOf(config.method),
       ...facts.call,
       idempotent,
       ...(signal !== undefined && { signal }),
@@ -76,7 +78,7 @@ class Request {
     };
     const patience = { leftMs: facts.waitMs ?? state.waitMs };
     const target = (): Target | undefined => this.target();
-    return policy
+    const answered = policy
       .execute((attempt) => {
         this.discard();
         const sending = bounded ? attempt : unsignalled(attempt);
@@ -87,6 +89,7 @@ class Request {
       .then(undefined, (error: unknown) => {
         throw this.surfaced(error, signal);
       });
+    return release === undefined ? answered : answered.finally(release);
   }
 
   private async attempt(
@@ -103,26 +106,33 @@ class Request {
       agents,
     );
     if (signal !== undefined) sent.signal = signal;
+    if (adapter === HTTP && config.maxRedirects !== 0) {
+      sent.beforeRedirect = guardRedirects(() => this.url(), config.beforeRedirect);
+    }
     if (facts.data !== undefined) sent.data = await facts.data();
     try {
       const response = await adapter(sent);
       response.config = config;
+      this.answer = response;
       return response;
     } catch (error) {
-      this.last = error;
-      const failed = error as { config?: unknown; response?: { config?: unknown } } | null;
+      const failed = error as { config?: unknown; response?: AxiosResponse } | null;
       if (failed?.config === sent) failed.config = config;
       if (failed?.response?.config === sent) failed.response.config = config;
+      this.answer = failed?.response;
       throw error;
     }
   }
 
   /** Where it goes, if it can be asked whether the server is there again. */
   private target(): Target | undefined {
-    const { config, tracked, state } = this;
-    if (!tracked) return undefined;
+    const url = this.tracked ? this.url() : undefined;
+    return url && routeOf(this.config, url);
+  }
+
+  private url(): URL | undefined {
     try {
-      return routeOf(config, new URL(state.base.getUri(config)));
+      return new URL(this.state.base.getUri(this.config));
     } catch {
       return undefined;
     }
@@ -130,10 +140,10 @@ class Request {
 
   /** The answer before, which was no success, is not read. */
   private discard(): void {
-    const { response } = (this.last ?? {}) as { response?: { data?: { destroy?: unknown } } };
-    const body = response?.data;
-    if (typeof body?.destroy === 'function') (body as { destroy(): void }).destroy();
-    this.last = undefined;
+    const body = this.answer?.data as Streaming | null | undefined;
+    this.answer = undefined;
+    if (typeof body?.destroy === 'function') body.destroy();
+    else if (typeof body?.cancel === 'function') body.cancel().catch(() => {});
   }
 
   /**
@@ -165,6 +175,12 @@ class Request {
   }
 }
 
+/** A body that has not been read: of Node, or of the web. */
+interface Streaming {
+  destroy?(): void;
+  cancel?(): Promise<void>;
+}
+
 interface Unsignalled {
   phase: Phase;
   readonly signal?: undefined;
@@ -182,16 +198,30 @@ function unsignalled(attempt: Attempt): Unsignalled {
   };
 }
 
-/** What ends the request early: its signal, its cancel token, or both. */
-function signalOf({ signal, cancelToken }: Sent): AbortSignal | undefined {
-  if (cancelToken === undefined || cancelToken === null) return signal as AbortSignal | undefined;
+/** What ends the request early: its signal, its cancel token, or both; and how to stop listening to them. */
+function endOf({ signal: given, cancelToken }: Sent): {
+  readonly signal: AbortSignal | undefined;
+  readonly release?: () => void;
+} {
+  const signal = given as AbortSignal | undefined;
+  if (cancelToken === undefined || cancelToken === null) return { signal };
   const controller = new AbortController();
   const stop = (reason: unknown): void => controller.abort(reason);
-  const token = cancelToken as typeof cancelToken & { subscribe(listener: typeof stop): void };
+  const token = cancelToken as Token;
   token.subscribe(stop);
-  if (signal?.aborted) stop((signal as AbortSignal).reason);
-  else signal?.addEventListener?.('abort', () => stop((signal as AbortSignal).reason));
-  return controller.signal;
+  if (signal?.aborted) stop(signal.reason);
+  const unwatch = signal?.aborted === false ? onAbort(signal, stop) : undefined;
+  const release = (): void => {
+    token.unsubscribe(stop);
+    unwatch?.();
+  };
+  return { signal: controller.signal, release };
+}
+
+/** What axios' own types leave out. */
+interface Token {
+  subscribe(listener: (reason: unknown) => void): void;
+  unsubscribe(listener: (reason: unknown) => void): void;
 }
 
 function nameOf(method = 'get'): string {

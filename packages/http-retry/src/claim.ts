@@ -4,6 +4,8 @@ import { hostname } from 'node:os';
 
 /** The right to write a partial file, until it is given back. */
 export interface Claim {
+  /** Who had it before was silent for too long, and may wake up and write on. */
+  readonly contested: boolean;
   /** Whether it still is ours. */
   held(): Promise<boolean>;
   release(): Promise<void>;
@@ -19,8 +21,11 @@ const ours = new Set<string>();
  */
 export async function claim(path: string): Promise<Claim | undefined> {
   const owner = `${process.pid} ${hostname()} ${randomUUID()}`;
-  if (!(await create(path, owner)) && !((await takeOver(path)) && (await create(path, owner)))) {
-    return undefined;
+  let contested = false;
+  if (!(await create(path, owner))) {
+    const end = await takeOver(path);
+    if (end === undefined || !(await create(path, owner))) return undefined;
+    contested = end === 'silent';
   }
   ours.add(owner);
   const renewal = setInterval(() => {
@@ -30,6 +35,7 @@ export async function claim(path: string): Promise<Claim | undefined> {
   renewal.unref();
   const held = async (): Promise<boolean> => (await read(path)) === owner;
   return {
+    contested,
     held,
     async release() {
       clearInterval(renewal);
@@ -54,34 +60,38 @@ async function create(path: string, owner: string): Promise<boolean> {
   }
 }
 
-/** Removes the lock if its owner is gone. */
-async function takeOver(path: string): Promise<boolean> {
+/** What became of the owner of a lock; undefined while it is at work. */
+type End = 'gone' | 'silent' | undefined;
+
+/** Removes the lock if its owner is at work no more. */
+async function takeOver(path: string): Promise<End> {
   const owner = await read(path);
-  if (owner === undefined) return true;
-  if (!(await isGone(path, owner))) return false;
+  if (owner === undefined) return 'gone';
+  const end = await endOf(path, owner);
+  if (end === undefined) return undefined;
   // Moved away first, and looked at: between the look and the removal it may have become another's.
   const grave = `${path}-${randomUUID()}`;
   try {
     await rename(path, grave);
   } catch {
-    return false;
+    return undefined;
   }
   const same = (await read(grave)) === owner;
   if (!same) await link(grave, path).catch(() => {});
   await rm(grave, { force: true });
-  return same;
+  return same ? end : undefined;
 }
 
-async function isGone(path: string, owner: string): Promise<boolean> {
+async function endOf(path: string, owner: string): Promise<End> {
+  if (ours.has(owner)) return undefined;
   const [pid = '', host] = owner.split(' ');
-  if (ours.has(owner)) return false;
+  if (host === hostname() && /^\d+$/.test(pid) && !isAlive(Number(pid))) return 'gone';
+  // Our own number may be that of a process before us, or of another copy of this package.
   const renewed = await stat(path).then(
     ({ mtimeMs }) => Date.now() - mtimeMs < STALE_MS,
     () => false,
   );
-  if (renewed && (host !== hostname() || !/^\d+$/.test(pid))) return false;
-  // Our own number may be that of a process before us, or of another copy of this package.
-  return !renewed || !isAlive(Number(pid));
+  return renewed ? undefined : 'silent';
 }
 
 function isAlive(pid: number): boolean {

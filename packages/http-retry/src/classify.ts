@@ -8,6 +8,7 @@ import {
 } from '@outlast/core-retry';
 import { codeMeaning } from './codes.js';
 import { type Meaning, meaningOf } from './statuses.js';
+import { tlsMeaning } from './tls.js';
 
 export { RETRYABLE_ERROR_CODES } from './codes.js';
 export { RETRYABLE_STATUSES } from './statuses.js';
@@ -57,9 +58,10 @@ function hintOf(headers: unknown): number | undefined {
 function byCode(error: unknown, phase: Phase, depth = 0): Failure | undefined {
   const code = text(read(error, 'code'));
   const message = text(read(error, 'message')) ?? '';
-  // axios says ERR_BAD_RESPONSE of a cut body, of one that is too long, and of what is not JSON.
+  // axios says ERR_BAD_RESPONSE of a cut body, of one that is too long, and of what is not JSON. Until 1.7 it says
+  // of a cut one, too, that it is longer than the limit, which is none.
   if (code === 'ERR_BAD_RESPONSE') {
-    const cut = /aborted|premature/i.test(message);
+    const cut = /aborted|premature|size of (-1|Infinity) exceeded/i.test(message);
     return failureOf([cut ? 'network' : 'invalid', cut, 'unknown'], phase, code);
   }
   // And ERR_BAD_REQUEST without an answer of a request that it did not want to send.
@@ -78,7 +80,7 @@ function byCode(error: unknown, phase: Phase, depth = 0): Failure | undefined {
     const behind = byCode(read(error, 'cause'), phase, depth + 1);
     if (behind !== undefined) return behind;
   }
-  const meaning = code === undefined ? undefined : codeMeaning(code);
+  const meaning = code === undefined ? undefined : (tlsMeaning(code, message) ?? codeMeaning(code));
   if (meaning !== undefined) return failureOf(meaning, phase, code);
   const system = classifySystemError(error, phase);
   if (system !== undefined) return system;

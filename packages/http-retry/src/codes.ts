@@ -1,6 +1,4 @@
-import type { Category, Outcome } from '@outlast/core-retry';
-
-type Meaning = readonly [Category, boolean, Outcome];
+import type { Meaning } from './statuses.js';
 
 const MISUSE: Meaning = ['invalid', false, 'not-applied'];
 const GARBLED: Meaning = ['invalid', false, 'unknown'];
@@ -28,8 +26,7 @@ const CODES: Readonly<Record<string, Meaning>> = {
   ERR_BODY_PARSE_FAILURE: GARBLED,
   ERR_UNSUPPORTED_PROTOCOL: MISUSE,
   ERR_NETWORK: CUT,
-  // A TLS handshake that fails: nothing of the request was sent, and the next one fails as well.
-  EPROTO: MISUSE,
+  // A certificate that is not accepted: nothing of the request was sent, and the next one fails as well.
   DEPTH_ZERO_SELF_SIGNED_CERT: MISUSE,
   SELF_SIGNED_CERT_IN_CHAIN: MISUSE,
   HOSTNAME_MISMATCH: MISUSE,
@@ -49,7 +46,7 @@ const CODES: Readonly<Record<string, Meaning>> = {
 
 /** As {@link CODES}, for families of them. */
 const FAMILIES: readonly (readonly [RegExp, Meaning])[] = [
-  [/^(CERT_|UNABLE_TO_|ERR_TLS_|ERR_SSL_)/, MISUSE],
+  [/^(CERT_|UNABLE_TO_|ERR_TLS_)/, MISUSE],
   [/^HPE_/, GARBLED],
 ];
 

@@ -16,7 +16,7 @@ export interface Target {
   readonly port: number;
 }
 
-// Servers that were down and are forgotten first are those that nobody waits for.
+// Beyond so many the oldest that nobody waits for is forgotten.
 const MOST_ORIGINS = 256;
 
 /** Codes of a server that cannot be reached, rather than of one that says no. */

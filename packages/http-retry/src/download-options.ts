@@ -6,13 +6,16 @@ import {
   checkOptions,
   duration,
   flag,
+  invalidOption,
   type Known,
   nonEmptyText,
   wholeNumber,
 } from '@outlast/core-retry/connector';
 import type { AxiosInstance } from 'axios';
+import { stateOf } from './client-state.js';
 import type { HttpRetryOptions } from './options.js';
 import type { Resume } from './range.js';
+import { checkWait } from './request-options.js';
 
 /** One request of a download. */
 export interface DownloadRequest {
@@ -75,13 +78,19 @@ export interface Download {
   readonly lastModified?: string;
 }
 
+/** What a policy is asked of a download: it has no answer that could be judged, or replaced. */
+export type DownloadRetryOptions = Omit<HttpRetryOptions, 'retryResult' | 'fallback'>;
+
 /** Durations in milliseconds. */
 export interface DownloadOptions {
   /** Makes the requests: an instance of axios, or a client of `withRetry`. Default: a plain one. */
   readonly client?: AxiosInstance;
   /** Attempts, delays, patience, `totalTimeoutMs`. `attemptTimeoutMs` bounds the wait for the headers only. */
-  readonly retry?: HttpRetryOptions;
-  /** With an instance of plain axios: whose attempts, budget, breaker and events these are. Default: its own. */
+  readonly retry?: DownloadRetryOptions;
+  /**
+   * With an instance of plain axios: whose attempts, budget, breaker and events these are, narrowed by `retry`.
+   * Default: one of its own. A client of `withRetry` has one already.
+   */
   readonly policy?: RetryPolicy;
   readonly headers?: Readonly<Record<string, string>>;
   /** The file's size in bytes, if known: what arrives is checked against it. */
@@ -129,10 +138,8 @@ const isHash: Check = (value) =>
     ? undefined
     : 'true, false or a SHA-256 in 64 hex digits';
 
-const isHeaders: Check = (value) =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? undefined
-    : 'an object of headers';
+const isObject: Check = (value) =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : 'an object';
 
 const isClient: Check = (value) =>
   typeof (value as { request?: unknown } | null)?.request === 'function'
@@ -143,7 +150,7 @@ const KNOWN: Known<DownloadOptions> = {
   client: isClient,
   retry: undefined,
   policy: undefined,
-  headers: isHeaders,
+  headers: isObject,
   expectedSize: wholeNumber(0),
   sha256: isHash,
   resume: isResume,
@@ -173,7 +180,23 @@ export function checkDownload(source: unknown, path: unknown, options: DownloadO
   if (nonEmptyText(path) !== undefined)
     throw new OptionError('path', 'must be the path of a file.');
   checkOptions('', options, KNOWN);
+  checkRetry(options);
   checkResume('resume', options.resume, options.expectedSize);
+}
+
+function checkRetry({ retry, policy, client }: DownloadOptions): void {
+  if (policy !== undefined && stateOf(client) !== undefined) {
+    throw new OptionError('policy', 'is for an instance of plain axios: this client has its own.');
+  }
+  if (retry === undefined) return;
+  const valid = isObject(retry);
+  if (valid !== undefined) throw invalidOption('retry', retry, valid);
+  checkWait(retry.waitMs);
+  for (const name of ['retryResult', 'fallback']) {
+    if (Object.hasOwn(retry, name)) {
+      throw new OptionError(`retry.${name}`, 'is for answers of requests: a download has none.');
+    }
+  }
 }
 
 /** @throws OptionError if bytes shall be kept by a size that nobody has given */

@@ -16,6 +16,7 @@ import { clientSettings } from './options.js';
 import { Partial } from './partial.js';
 import { urlIdentity } from './range.js';
 import { hideSecrets } from './secrets.js';
+import { KeptSlot } from './slot.js';
 
 // After a body that was cut on its way the rest is asked for soon: the server was there just now.
 const SOON_MS = 100;
@@ -61,10 +62,13 @@ async function run(
 ): Promise<Download> {
   const { clock, random, baseDelayMs, totalTimeoutMs, delayMs } = policy.settings;
   const { waitMs: _waitMs, ...retry } = options.retry ?? {};
+  const { bulkhead = policy.settings.bulkhead } = retry;
+  const slot = bulkhead ? new KeptSlot(bulkhead) : undefined;
   const limit = Math.min(retry.totalTimeoutMs ?? Infinity, totalTimeoutMs);
   const deadline = clock.now() + limit;
   const soon = Math.min(retry.baseDelayMs ?? baseDelayMs, SOON_MS * (1 + random()));
-  const narrowing = stateOf(options.client) === undefined ? {} : retry;
+  // Of a policy that was made for this download they are the options already.
+  const narrowing = (stateOf(options.client) ?? options.policy) ? retry : {};
   // What an attempt does that was given up goes on until it notices.
   let underWay: Promise<unknown> = Promise.resolve();
   let ended: { readonly error: unknown } | undefined;
@@ -82,6 +86,10 @@ async function run(
           ...(narrowing as object),
           operation: options.operation ?? 'http.download',
           idempotent: true,
+          ...(slot !== undefined && { bulkhead: slot }),
+          // Those of a client are made for its answers.
+          retryResult: () => false,
+          fallback: rethrow,
           classify: (error, phase) => it.classify(error, phase),
           delayMs: (failure, attempt) => {
             if (before !== undefined && attempt.number === 1) {
@@ -111,7 +119,13 @@ async function run(
     throw isDiskFull(error) && !(error instanceof DiskFullError)
       ? new DiskFullError(it.path, error)
       : error;
+  } finally {
+    slot?.giveBack();
   }
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }
 
 /** The means of a download without a client of ours. */

@@ -101,7 +101,7 @@ export class Downloading {
     const told =
       this.options.classify?.(error, phase) ??
       this.ownFailure(error) ??
-      this.state.policy.settings.classify(error, phase);
+      (this.options.retry?.classify ?? this.state.policy.settings.classify)(error, phase);
     return { ...told, outcome: 'not-applied' };
   }
 

@@ -1,6 +1,7 @@
 import { OptionError } from '@outlast/core-retry';
 import { askHealth, type HealthReport } from '@outlast/core-retry/connector';
 import type { ClientState } from './client-state.js';
+import { guardRedirects } from './redirects.js';
 import type { RetryRequestConfig } from './request-options.js';
 import { cleanUrl, hideSecrets } from './secrets.js';
 import { track } from './tracking.js';
@@ -31,7 +32,9 @@ export async function checkHealth(
         throw new OptionError('healthCheck(url)', 'needs a URL, for the client has no baseURL.');
       }
       const agents = track({ ...base.defaults, ...config } as never, attempt);
-      const request = { ...config, ...agents, url: url ?? '', signal: attempt.signal };
+      const beforeRedirect = guardRedirects(() => new URL(asked), config?.beforeRedirect);
+      const { signal } = attempt;
+      const request = { ...config, ...agents, url: url ?? '', signal, beforeRedirect };
       return (await base.request(request)).status;
     },
     details: (answered, error) => {

@@ -7,6 +7,7 @@ import {
 } from 'axios';
 import { header } from './classify.js';
 import { RedirectRefusedError } from './errors.js';
+import { leavesOrigin, refuseDowngrade } from './redirects.js';
 import { type Tracked, track, trackingAgents } from './tracking.js';
 
 /** A GET whose redirects are followed by hand. */
@@ -44,7 +45,7 @@ export async function get(how: Hopping): Promise<AxiosResponse<Readable>> {
     if (location === undefined) return response;
     response.data.destroy();
     const next = nextUrl(location, at, hops, how.maxRedirects);
-    if (stranger === undefined && next.origin !== absolute.origin) stranger = strangerOf(client);
+    if (stranger === undefined && leavesOrigin(absolute, next)) stranger = strangerOf(client);
     at = next;
     const config = { ...shared(how), ...trackingAgents(client.defaults, how.attempt) };
     if (stranger !== undefined) {
@@ -65,6 +66,7 @@ export async function get(how: Hopping): Promise<AxiosResponse<Readable>> {
         url: next.href,
         headers,
         paramsSerializer,
+        allowAbsoluteUrls: true,
       });
     }
   }
@@ -81,11 +83,7 @@ function nextUrl(location: string, at: URL, hops: number, maxRedirects: number):
   if (next === undefined || (next.protocol !== 'http:' && next.protocol !== 'https:')) {
     throw new RedirectRefusedError('it leads to what is no URL of a web server');
   }
-  if (at.protocol === 'https:' && next.protocol === 'http:') {
-    throw new RedirectRefusedError(
-      `it leads from https to http, on ${next.host}, where anybody may read along`,
-    );
-  }
+  refuseDowngrade(at, next);
   return next;
 }
 

@@ -13,6 +13,7 @@ export type {
   DownloadOptions,
   DownloadProgress,
   DownloadRequest,
+  DownloadRetryOptions,
   DownloadSource,
   SourceContext,
 } from './download-options.js';

@@ -67,6 +67,8 @@ export class Partial implements Held {
     const file = own ? partialPath : `${partialPath}-${randomUUID()}`;
     let handle: FileHandle | undefined;
     try {
+      // Whoever wakes up and writes on shall do so in a file that nobody reads.
+      if (lock?.contested) await remove(file);
       handle = await openFile(file);
       const partial = new Partial(options, file, handle, lock);
       await partial.adopt();
@@ -124,6 +126,11 @@ export class Partial implements Held {
     await this.note();
   }
 
+  /** A write failed: what is there is not what was counted. Never rejects. */
+  spoilt(): Promise<void> {
+    return this.restart({}).catch(() => {});
+  }
+
   /** From here on nothing vouches for the whole but its size. */
   async unvouched(): Promise<void> {
     if (this.etag === undefined) return;
@@ -158,8 +165,10 @@ export class Partial implements Held {
 
   async discard(): Promise<void> {
     await this.handle.close().catch(() => {});
-    await rm(this.file, { force: true }).catch(() => {});
-    await rm(sidecarOf(this.file), { force: true }).catch(() => {});
+    // If somebody else has taken over it is his.
+    if (this.lock === undefined || (await this.lock.held())) {
+      await remove(this.file).catch(() => {});
+    }
     await this.lock?.release();
   }
 
@@ -206,6 +215,11 @@ export class Partial implements Held {
 
 function sidecarOf(file: string): string {
   return `${file}.json`;
+}
+
+async function remove(file: string): Promise<void> {
+  await rm(file, { force: true });
+  await rm(sidecarOf(file), { force: true });
 }
 
 async function openFile(file: string): Promise<FileHandle> {

@@ -1,9 +1,9 @@
-import { createWriteStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { Clock, Timer } from '@outlast/core-retry';
 import { onAbort } from '@outlast/core-retry/connector';
 import { IncompleteBodyError, WrongSizeError } from './errors.js';
 import type { Partial } from './partial.js';
+import { Sink } from './sink.js';
 
 export interface Receiving {
   readonly partial: Partial;
@@ -16,15 +16,12 @@ export interface Receiving {
   readonly firstByteMs: number;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** Told of each piece of the body, after it has been written. */
+  /** Told of each piece of the body that was taken. */
   readonly onBytes: (received: number) => void;
 }
 
 /** What comes differs from what is here: `false`; the rest has arrived: `true`. */
 export type Received = boolean;
-
-// Written in pieces of up to so much, while the next ones arrive.
-const BUFFERED_BYTES = 1 << 20;
 
 /**
  * Takes a body to disk, hashing on the way. It ends with the body's end, with its error, with silence, or
@@ -33,13 +30,6 @@ const BUFFERED_BYTES = 1 << 20;
 export function receive(body: Readable, how: Receiving): Promise<Received> {
   return new Promise((resolve, reject) => {
     const { partial, clock, total } = how;
-    // By its number: a stream that was made by the handle keeps it from being closed.
-    const sink = createWriteStream('', {
-      fd: partial.handle.fd,
-      start: partial.bytes,
-      autoClose: false,
-      highWaterMark: BUFFERED_BYTES,
-    });
     let { overlap } = how;
     let heardAt = clock.now();
     let limitMs = how.firstByteMs;
@@ -52,9 +42,8 @@ export function receive(body: Readable, how: Receiving): Promise<Received> {
       timer?.cancel();
       unwatch();
       body.destroy();
-      // What has arrived is written before anybody counts it.
-      if (sink.destroyed) settle();
-      else sink.end(settle);
+      // What has arrived is written before anybody counts it. If it cannot be, nobody knows what is there.
+      sink.end().then(settle, (error: unknown) => partial.spoilt().then(() => reject(error)));
     };
     const fail = (error: unknown): void => finish(() => reject(error));
     const unwatch = onAbort(how.signal, fail);
@@ -64,15 +53,14 @@ export function receive(body: Readable, how: Receiving): Promise<Received> {
       else fail(silence(limitMs));
     };
 
-    sink.on('error', (error) => {
-      sink.destroy();
-      fail(error);
+    const sink = new Sink(partial.handle, partial.bytes, {
+      onRoom() {
+        heardAt = clock.now();
+        body.resume();
+      },
+      onError: fail,
     });
-    sink.on('drain', () => {
-      heardAt = clock.now();
-      body.resume();
-    });
-    body.on('error', (error) => fail(error));
+    body.on('error', fail);
     body.on('close', () => fail(new IncompleteBodyError(partial.bytes, total)));
     body.on('end', () => {
       if (overlap.length > 0) return finish(() => resolve(false));

@@ -7,7 +7,10 @@ export interface RequestRetryOptions
   extends Omit<CallOptions<AxiosResponse>, 'resolve' | 'stop' | 'signal'> {
   /** How long it waits while the server cannot be reached, in milliseconds. */
   readonly waitMs?: number;
-  /** Makes the body anew for each attempt, instead of `data`: a stream can be sent only once. */
+  /**
+   * Makes the body anew for each attempt, instead of `data`: a stream can be sent only once. A stream, a buffer or
+   * a string, or a promise of one: what axios would make of it (JSON, a form, headers) has been done by then.
+   */
   readonly data?: () => unknown;
 }
 
@@ -35,14 +38,17 @@ export function factsOf(config: InternalAxiosRequestConfig): RequestFacts {
     throw invalidOption('retry', retry, 'an object of options, or false');
   }
   const { waitMs, data, ...call } = retry;
-  if (waitMs !== undefined) {
-    const valid = waiting(waitMs);
-    if (valid !== undefined) throw invalidOption('retry.waitMs', waitMs, valid);
-  }
+  checkWait(waitMs);
   if (data !== undefined && callable(data) !== undefined) {
     throw invalidOption('retry.data', data, 'a function that returns the body');
   }
   return { call, waitMs, data };
+}
+
+/** @throws OptionError for what is no `retry.waitMs` */
+export function checkWait(waitMs: unknown): void {
+  const valid = waitMs === undefined ? undefined : waiting(waitMs);
+  if (valid !== undefined) throw invalidOption('retry.waitMs', waitMs, valid);
 }
 
 // RFC 9110, 9.2.2; QUERY by its own draft. What they do twice, they do once.

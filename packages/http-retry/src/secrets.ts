@@ -1,4 +1,5 @@
 import { PassThrough, Readable } from 'node:stream';
+import { retryInfo } from '@outlast/core-retry';
 import { redact } from '@outlast/core-retry/connector';
 
 const HIDDEN = '***';
@@ -25,10 +26,15 @@ export function originalConfig<T extends object>(config: T): T {
 }
 
 /**
- * Takes credentials off an error that is about to surface: axios hangs the whole request on it, with its
- * headers, its socket and its agents. The error stays the same object.
+ * Takes credentials off an error that is about to surface, and off those of the attempts before it: axios hangs the
+ * whole request on it, with its headers, its socket and its agents. The error stays the same object.
  */
 export function hideSecrets(error: unknown): void {
+  scrub(error);
+  for (const earlier of retryInfo(error)?.failures ?? []) scrub(earlier.error);
+}
+
+function scrub(error: unknown): void {
   let it: unknown = error;
   for (let depth = 0; depth < MOST_CAUSES && isObject(it); depth++) {
     if (scrubbed.has(it)) return;

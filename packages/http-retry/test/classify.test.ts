@@ -19,6 +19,12 @@ const refused = (status: number, headers: Record<string, string> = {}): AxiosErr
     },
   );
 
+/** As Node puts OpenSSL's words into a message. */
+const tls = (code: string, said: string) => ({
+  code,
+  message: `write ${code} 80CC:error:0A000410:SSL routines:${said}:../deps/openssl/record.c:1601:`,
+});
+
 describe('statuses', () => {
   it.each([
     [400, 'invalid', false, 'not-applied'],
@@ -123,6 +129,13 @@ describe('codes', () => {
       'unknown',
     ],
     [
+      'a cut body, in the words of axios 1.7',
+      axiosError('maxContentLength size of -1 exceeded', 'ERR_BAD_RESPONSE'),
+      'network',
+      true,
+      'unknown',
+    ],
+    [
       'body too long',
       axiosError('maxContentLength size of 1 exceeded', 'ERR_BAD_RESPONSE'),
       'invalid',
@@ -140,7 +153,57 @@ describe('codes', () => {
     ['bad header', { code: 'HPE_INVALID_HEADER_TOKEN' }, 'invalid', false, 'unknown'],
     ['self-signed', { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, 'invalid', false, 'not-applied'],
     ['expired', { code: 'CERT_HAS_EXPIRED' }, 'invalid', false, 'not-applied'],
-    ['TLS to a plain port', { code: 'EPROTO' }, 'invalid', false, 'not-applied'],
+    [
+      'TLS to a plain port',
+      tls('EPROTO', 'ssl3_get_record:wrong version number'),
+      'invalid',
+      false,
+      'not-applied',
+    ],
+    [
+      'TLS: no client certificate, 1.3',
+      { code: 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED' },
+      'auth',
+      false,
+      'not-applied',
+    ],
+    [
+      'TLS: no client certificate, 1.2',
+      tls('EPROTO', 'ssl3_read_bytes:sslv3 alert handshake failure'),
+      'invalid',
+      false,
+      'not-applied',
+    ],
+    [
+      'TLS: an unknown authority',
+      { code: 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA' },
+      'auth',
+      false,
+      'not-applied',
+    ],
+    [
+      'TLS: a bit that flipped',
+      { code: 'ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC' },
+      'network',
+      true,
+      'unknown',
+    ],
+    [
+      'TLS: a bit that flipped on the way there',
+      { code: 'ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC' },
+      'network',
+      true,
+      'unknown',
+    ],
+    [
+      'TLS: a bit that flipped, as a write sees it',
+      tls('EPROTO', 'ossl_gcm_stream_update:cipher operation failed'),
+      'network',
+      true,
+      'unknown',
+    ],
+    ['TLS: anything else', { code: 'ERR_SSL_UNEXPECTED_MESSAGE' }, 'invalid', false, 'unknown'],
+    ['a key that does not open', { code: 'ERR_OSSL_UNSUPPORTED' }, 'invalid', false, 'not-applied'],
     ['cancelled', { code: 'ERR_CANCELED' }, 'cancelled', false, 'unknown'],
     ['bad gzip', { code: 'Z_DATA_ERROR' }, 'network', true, 'unknown'],
     ['fetch, refused', behind({ code: 'ECONNREFUSED' }), 'network', true, 'not-applied'],

@@ -52,7 +52,7 @@ describe('what surfaces', () => {
     expect(JSON.stringify(error)).not.toContain(CANARY);
     expect(error).toMatchObject({
       code: 'ERR_BAD_REQUEST',
-      status: 401,
+      response: { status: 401 },
       request: { method: 'GET', host: 'a.example' },
     });
     expect(error.config?.headers.get('authorization')).toBe('***');

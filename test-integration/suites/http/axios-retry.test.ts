@@ -1,19 +1,25 @@
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { inspect } from 'node:util';
-import { isOutcomeUnknown, withRetry } from '@outlast/http-retry';
+import { type HttpRetryOptions, isOutcomeUnknown, retryInfo, withRetry } from '@outlast/http-retry';
 import axios, { type AxiosInstance } from 'axios';
-import axiosRetry from 'axios-retry';
+import axiosRetry, { type IAxiosRetryConfig } from 'axios-retry';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HttpScript } from '../../servers/index.js';
-import { CERTIFICATE } from '../support/certificate.js';
+import { makeCertificate } from '../support/certificate.js';
 import { failureOf } from '../support/errors.js';
+import { ServedFile } from '../support/files-server.js';
 
 let server: HttpScript;
 let secure: HttpScript;
 
 beforeAll(async () => {
   server = await HttpScript.start();
-  secure = await HttpScript.start(CERTIFICATE);
+  secure = await HttpScript.start(makeCertificate('alone'));
 });
 beforeEach(() => server.reset());
 afterAll(async () => {
@@ -22,15 +28,15 @@ afterAll(async () => {
 });
 
 /** axios-retry with three retries, as its documentation has it. */
-function theirs(): AxiosInstance {
+function theirs(options: IAxiosRetryConfig = {}): AxiosInstance {
   const client = axios.create({ baseURL: server.url });
-  axiosRetry(client, { retries: 3 });
+  axiosRetry(client, { retries: 3, ...options });
   return client;
 }
 
-function ours(): AxiosInstance {
+function ours(options: HttpRetryOptions = {}) {
   const client = axios.create({ baseURL: server.url });
-  return withRetry(client, { baseDelayMs: 5, maxAttempts: 4, jitter: false });
+  return withRetry(client, { baseDelayMs: 5, maxAttempts: 4, jitter: false, ...options });
 }
 
 const cut: HttpScript['handler'] = (_request, _response, socket) => socket.resetAndDestroy();
@@ -38,6 +44,7 @@ const busy: HttpScript['handler'] = (_request, response) => response.writeHead(5
 const fine: HttpScript['handler'] = (_request, response) => response.end('ok');
 
 describe('axios-retry and ours, on one server', () => {
+  // Their issue 66.
   it('a POST whose answer was lost: sent again by one, unknown by the other', async () => {
     server.answers(cut, fine);
     await theirs().post('/pay', 'x');
@@ -89,6 +96,27 @@ describe('axios-retry and ours, on one server', () => {
     }
   });
 
+  it('a request that can never be sent, and an answer that is malformed or too long: four times by one, once by the other', async () => {
+    const malformed: HttpScript['handler'] = (_request, _response, socket) =>
+      socket.end('HTTP/1.1 200 OK\r\nno header\r\n\r\n');
+    const long: HttpScript['handler'] = (_request, response) => response.end('x'.repeat(100));
+    for (const [url, config, handler] of [
+      ['s3://bucket/key', {}, fine],
+      ['/a', {}, malformed],
+      ['/a', { maxContentLength: 10 }, long],
+    ] as const) {
+      server.answers(handler);
+      let retries = 0;
+      const onRetry = (): void => {
+        retries += 1;
+      };
+      await failureOf(theirs({ onRetry }).get(url, config));
+      expect(retries).toBe(3);
+      const error = await failureOf(ours().get(url, config));
+      expect(retryInfo(error)).toMatchObject({ attempts: 1, reason: 'permanent' });
+    }
+  });
+
   it('a body that was cut: given up by one, repeated by the other', async () => {
     const half: HttpScript['handler'] = (_request, response) => {
       response.writeHead(200, { 'content-length': 100 });
@@ -100,11 +128,132 @@ describe('axios-retry and ours, on one server', () => {
     expect((await ours().get('/a')).data).toBe('ok');
   });
 
+  // Their issue 39.
   it('a timeout: given up by one, repeated by the other', async () => {
     server.answers(() => {}, fine);
     expect((await failureOf(theirs().get('/a', { timeout: 100 }))).code).toBe('ECONNABORTED');
     server.answers(() => {}, fine);
     expect((await ours().get('/a', { timeout: 100 })).data).toBe('ok');
+  });
+
+  // Their issues 24, 84 and 97.
+  it('the attempt after a timeout: has no time left with one, all of its own with the other', async () => {
+    const retryCondition = (error: { code?: string }) => error.code === 'ECONNABORTED';
+    server.answers(() => {}, fine);
+    const error = await failureOf(theirs({ retryCondition }).get('/a', { timeout: 100 }));
+    expect([error.code, server.requests.length]).toEqual(['ECONNABORTED', 1]);
+    server.reset();
+    server.answers(
+      () => {},
+      (_r, response) => setTimeout(() => response.end('late'), 60),
+    );
+    expect((await ours().get('/a', { timeout: 100 })).data).toBe('late');
+  });
+
+  // Their issue 150.
+  it('a wait that is longer than the timeout: given up without waiting by one, waited by the other', async () => {
+    const throttled: HttpScript['handler'] = (_request, response) =>
+      response.writeHead(429, { 'retry-after': '0.3' }).end();
+    server.answers(throttled, fine);
+    expect((await failureOf(theirs().get('/a', { timeout: 200 }))).status).toBe(429);
+    expect(server.requests.length).toBe(1);
+    server.answers(throttled, fine);
+    expect((await ours().get('/a', { timeout: 200 })).data).toBe('ok');
+  });
+
+  // Their issue 63.
+  it('Retry-After with a backoff of one’s own: dropped by one, kept by the other', async () => {
+    const arrivals: number[] = [];
+    const throttled: HttpScript['handler'] = (_request, response) => {
+      arrivals.push(performance.now());
+      return response
+        .writeHead(arrivals.length % 2 === 1 ? 429 : 200, { 'retry-after': '1' })
+        .end();
+    };
+    server.answers(throttled);
+    await theirs({ retryDelay: () => 0 }).get('/a');
+    expect((arrivals[1] as number) - (arrivals[0] as number)).toBeLessThan(900);
+    const delays: number[] = [];
+    const client = ours({ baseDelayMs: 0, maxDelayMs: 2000 });
+    client.policy.on('retry', ({ delayMs }) => delays.push(delayMs));
+    await client.get('/a');
+    expect(delays).toEqual([1000]);
+  });
+
+  it('Retry-After of an hour: waited by one, failed at once by the other', async () => {
+    server.answers((_r, response) => response.writeHead(503, { 'retry-after': '3600' }).end());
+    let delay = 0;
+    const controller = new AbortController();
+    const retryDelay: IAxiosRetryConfig['retryDelay'] = (count, error) => {
+      delay = Math.max(delay, axiosRetry.exponentialDelay(count, error));
+      queueMicrotask(() => controller.abort());
+      return delay;
+    };
+    await failureOf(theirs({ retryDelay }).get('/a', { signal: controller.signal }));
+    expect(delay).toBeGreaterThanOrEqual(3_600_000);
+    const error = await failureOf(ours().get('/a'));
+    expect(retryInfo(error)).toMatchObject({ reason: 'retry-after', attempts: 1 });
+  });
+
+  it('a service that is down: asked again without any delay by one, with growing ones by the other', async () => {
+    server.answers(busy);
+    const before = performance.now();
+    await failureOf(theirs().get('/a'));
+    expect(performance.now() - before).toBeLessThan(1000);
+    const error = await failureOf(ours().get('/a'));
+    expect(retryInfo(error)?.delaysMs).toEqual([5, 10, 20]);
+    // By default there is jitter, and the first delay is of seconds.
+    expect(withRetry(axios.create()).policy.settings).toMatchObject({
+      baseDelayMs: 2000,
+      jitter: 0.5,
+    });
+  });
+
+  it('an abort: three retries are told of by one, none by the other', async () => {
+    for (const [which, told] of [
+      ['theirs', 3],
+      ['ours', 0],
+    ] as const) {
+      server.answers(() => {});
+      let retries = 0;
+      const onRetry = (): void => {
+        retries += 1;
+      };
+      const client = which === 'ours' ? ours({ onRetry }) : theirs({ onRetry });
+      const controller = new AbortController();
+      const failing = failureOf(client.get('/a', { signal: controller.signal }));
+      setTimeout(() => controller.abort(), 50);
+      expect((await failing).code).toBe('ERR_CANCELED');
+      expect(retries).toBe(told);
+    }
+  });
+
+  it('interceptors of a request that is repeated: run again by one, once by the other', async () => {
+    for (const [client, runs] of [
+      [theirs(), 2],
+      [ours(), 1],
+    ] as const) {
+      let asked = 0;
+      client.interceptors.request.use((config) => {
+        asked += 1;
+        return config;
+      });
+      server.answers(busy, fine);
+      await client.get('/a');
+      expect(asked).toBe(runs);
+    }
+  });
+
+  it('a file whose body is cut: given up by one, resumed by the other', async () => {
+    const file = new ServedFile(1_000_000, { etag: '"v1"', cuts: [400_000, 400_000] });
+    server.handler = (request, response) => file.answer(request, response);
+    const folder = await mkdtemp(join(tmpdir(), 'outlast-theirs-'));
+    const { data } = await theirs().get('/f', { responseType: 'stream' });
+    const error = await failureOf(pipeline(data, createWriteStream(join(folder, 'theirs'))));
+    expect(error.code).toBe('ECONNRESET');
+    const done = await ours().download('/f', join(folder, 'ours'), { sha256: file.sha256 });
+    expect(done).toMatchObject({ bytes: 1_000_000, requests: 2 });
+    await rm(folder, { recursive: true });
   });
 
   it('a token in what surfaces: shown by one, hidden by the other', async () => {

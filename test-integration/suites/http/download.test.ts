@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -224,6 +224,22 @@ describe('later calls and processes', () => {
     await expectWhole();
   });
 
+  it('are not spoilt by another machine’s process that was silent, and writes on', async () => {
+    serve(4 * MB, { etag: '"v1"', cuts: [3 * MB] });
+    await failureOf(fetchFile({ retry: { ...retry, maxAttempts: 1 } }));
+    await writeFile(`${target()}.part.lock`, '1 another-machine 7');
+    const longAgo = new Date(Date.now() - 60_000);
+    await utimes(`${target()}.part.lock`, longAgo, longAgo);
+    await using theirs = await open(`${target()}.part`, 'r+');
+    const plain = server.handler;
+    server.handler = async (...asked) => {
+      await theirs.write(Buffer.alloc(2 * MB), 0, 2 * MB, 0);
+      await plain(...asked);
+    };
+    await fetchFile();
+    await expectWhole();
+  });
+
   it('do not write through a link that lies in the way', async () => {
     serve(1000, { etag: '"v1"' });
     await writeFile(target('victim'), 'mine');
@@ -397,10 +413,11 @@ describe('a full disk', () => {
     const args = ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk];
     mounted = isRoot && spawnSync('mount', args).status === 0;
   });
+  beforeEach(({ skip }) => skip(isRoot && !mounted, 'root may not mount a tmpfs here'));
 
-  it('is told of, and nothing is left behind on it', async ({ skip }) => {
-    skip(isRoot && !mounted, 'root may not mount a tmpfs here');
-    serve(3 * MB, { etag: '"v1"' });
+  // The second has arrived, all of it, before its last write fails.
+  it.each([3, 1.1])('is told of, and nothing is left behind on it: %f MB', async (megabytes) => {
+    serve(megabytes * MB, { etag: '"v1"' });
     const path = isRoot ? join(disk, 'f.bin') : target();
     if (isRoot) await writeFile(path, 'old version');
     const partial = isRoot ? {} : { partialPath: '/dev/full', exclusive: true };

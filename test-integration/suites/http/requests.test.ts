@@ -1,11 +1,11 @@
-import { Agent } from 'node:https';
+import { getEventListeners } from 'node:events';
 import { Readable } from 'node:stream';
+import { inspect } from 'node:util';
 import { isOutcomeUnknown, type Retrying, retryInfo, withRetry } from '@outlast/http-retry';
 import axios, { type AxiosInstance, type CreateAxiosDefaults } from 'axios';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type FaultProxy, startProxy } from '../../faults/index.js';
 import { HttpScript } from '../../servers/index.js';
-import { CERTIFICATE } from '../support/certificate.js';
 import { failureOf } from '../support/errors.js';
 
 let server: HttpScript;
@@ -154,22 +154,6 @@ describe('statuses', () => {
   });
 });
 
-describe('TLS', () => {
-  it('sends a post anew whose connection was cut in the handshake, and it arrives once', async () => {
-    await using secure = await HttpScript.start(CERTIFICATE);
-    const before = await startProxy({ targetPort: secure.port });
-    const armed = before.arm({ when: { requestNumber: 1 }, fault: 'cut-after', times: 2 });
-    const httpsAgent = new Agent({ ca: CERTIFICATE.cert, keepAlive: true });
-    const posting = client({}, { baseURL: `https://127.0.0.1:${before.port}`, httpsAgent });
-    expect((await posting.post('/a', 'x')).status).toBe(200);
-    expect([armed.fired, secure.requests.length]).toEqual([2, 1]);
-    await posting.post('/b', 'y');
-    expect(secure.connections).toBeLessThanOrEqual(3);
-    httpsAgent.destroy();
-    await before.close();
-  });
-});
-
 describe('bodies', () => {
   it('sends a stream once, and refuses to send the rest of it as the whole', async () => {
     server.answers(
@@ -260,6 +244,14 @@ describe('time', () => {
     expect(server.requests.length).toBe(2);
   });
 
+  it('leaves no listener on a signal or a cancel token that serve many requests', async () => {
+    const { signal } = new AbortController();
+    const { token: cancelToken } = axios.CancelToken.source();
+    for (let n = 0; n < 3; n++) await client().get('/a', { signal, cancelToken });
+    const { _listeners: listeners } = cancelToken as unknown as { _listeners: unknown[] };
+    expect([getEventListeners(signal, 'abort'), listeners]).toEqual([[], []]);
+  });
+
   it('waits for a server that is away, over many requests with one loop', async () => {
     const waiting = client();
     const told: string[] = [];
@@ -316,6 +308,16 @@ describe('it stays an instance of axios', () => {
     server.answers((_request, response) => response.end());
     await retrying.request(error.config);
     expect(server.requests.at(-1)?.headers.authorization).toBe('Bearer s3cret');
+  });
+
+  it('shows no secret in what is told of the attempts before', async () => {
+    server.answers((_request, response) => response.writeHead(503).end());
+    const headers = { Authorization: 'Bearer s3cret' };
+    const error = await failureOf(client().get('/a', { headers }));
+    expect(retryInfo(error)?.failures.length).toBe(2);
+    expect(inspect([error, retryInfo(error)], { depth: 12, showHidden: true })).not.toContain(
+      's3cret',
+    );
   });
 
   it('makes instances that retry, with the policy of their maker or their own', async () => {
