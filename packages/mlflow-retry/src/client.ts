@@ -1,4 +1,5 @@
 import { fetchModel } from './fetch-model.js';
+import type { FetchLimits } from './fetch-model-limits.js';
 import type { FetchedModel, FetchOptions } from './fetch-model-options.js';
 import { LoggedModels } from './logged-models.js';
 import { trackingServer } from './model-server.js';
@@ -20,11 +21,13 @@ export class MlflowClient extends LoggedModels {
    *
    * @throws OptionError for a URI or an option that is wrong; MlflowError for an answer that refuses;
    *   EmptyModelError, NoSuchVersionError, ModelNotReadyError, UnsafeListingError, UnlistableStoreError,
-   *   CorruptFileError; DiskFullError (code ENOSPC); what the network or a download failed with; the signal's reason
+   *   CorruptFileError; DiskFullError (code ENOSPC); what the network or a download failed with;
+   *   DeadlineExceededError; the signal's reason
    */
   fetchModel(uri: string, options: FetchOptions = {}): Promise<FetchedModel> {
-    const { clock } = this.policy.settings;
-    return fetchModel((signal) => trackingServer(this.transport, signal), uri, options, clock);
+    const { clock, totalTimeoutMs } = this.policy.settings;
+    const serverFor = (limits: FetchLimits) => trackingServer(this.transport, limits);
+    return fetchModel(serverFor, uri, options, { clock, totalTimeoutMs });
   }
 
   /**
