@@ -13,6 +13,8 @@ import {
 
 /** A client of an MLflow tracking server that outlasts its outages. Methods are those of Python's `MlflowClient` in camelCase. */
 export class MlflowClient extends LoggedModels {
+  readonly #closing = new AbortController();
+
   /**
    * Fetches what a URI stands for, whole, or says why not: `models:/name/12`, `models:/name@alias`,
    * `models:/name/Production`, `models:/name/latest`, `models:/m-<id>`, `runs:/<id>/path`,
@@ -43,6 +45,7 @@ export class MlflowClient extends LoggedModels {
       options,
       clock,
       random,
+      closing: this.#closing.signal,
     });
   }
 
@@ -53,5 +56,11 @@ export class MlflowClient extends LoggedModels {
    */
   prune(options: PruneOptions): Promise<PruneResult> {
     return prune(options, this.policy.settings.clock);
+  }
+
+  /** Ends all watches, rejects what waits for the server, and what comes; closes all connections. */
+  override close(): void {
+    this.#closing.abort();
+    super.close();
   }
 }
