@@ -126,6 +126,12 @@ await check(
   NO_SERVER,
 );
 await check('demo of Kafka', process.execPath, ['scripts/demo.js', 'kafka'], NO_SERVER);
+await check(
+  'demo of MLflow',
+  process.execPath,
+  ['scripts/demo.js', 'mlflow', '--seconds', '40'],
+  NO_SERVER,
+);
 
 rmSync(reports, { recursive: true, force: true });
 if (failures.length > 0)

@@ -16,6 +16,8 @@ const AT_LEAST_90_PERCENT = 1.111;
 const MOST_CACHED_MS = 20;
 const CACHED_TIMES = 50;
 const MOST_MEMORY_MB = 64;
+/** By hand: fetches one file of so many GB and nothing else; the disk needs room for it. */
+const LARGE_GB = Number(process.env['OUTLAST_BENCH_GB'] ?? 0);
 
 /** Our fetch against what a program would do with axios, on MLflow under gunicorn, which sends files by itself. */
 export async function benchMlflow(): Promise<{ readonly ok: boolean; readonly results: Result[] }> {
@@ -24,6 +26,8 @@ export async function benchMlflow(): Promise<{ readonly ok: boolean; readonly re
   const client = new MlflowClient({ trackingUri: server.url() });
   try {
     const results: Result[] = [];
+    // Alone: after other benchmarks the heap is no measure of what is idle.
+    if (LARGE_GB > 0) return { ok: await memory(server, client, folder), results };
     for (const [files, mb] of [
       [1, 64],
       [4, 16],
@@ -34,13 +38,18 @@ export async function benchMlflow(): Promise<{ readonly ok: boolean; readonly re
         files: Object.fromEntries(names.map((name) => [name, randomBytes(mb * MB)])),
       });
       const root = `${server.url()}/api/2.0/${seeded.source.replace('mlflow-artifacts:/', 'mlflow-artifacts/artifacts/')}`;
+      const plain = (name: string, durable: boolean): Promise<void> =>
+        downloaded(`${root}/${name}`, join(folder, name), durable);
+      const all = (one: (name: string) => Promise<void>) => Promise.all(names.map(one));
       results.push(
         await compare(
           `mlflow: ${files} × ${mb} MB, downloaded and hashed`,
-          workers('axios stream + sha256', 1, () =>
-            Promise.all(names.map((name) => plain(`${root}/${name}`, join(folder, name)))),
-          ),
-          [workers('mlflow-retry', 1, () => fetched(client, seeded.name, join(folder, 'cache')))],
+          workers('axios stream + sha256', 1, () => all((name) => plain(name, false))),
+          [
+            workers('mlflow-retry', 1, () => fetched(client, seeded.name, join(folder, 'cache'))),
+            // What ours does too: after a crash of the machine a file that has its name has its bytes.
+            workers('axios stream + sha256 + fsync', 1, () => all((name) => plain(name, true))),
+          ],
           [
             {
               subject: 'mlflow-retry',
@@ -54,15 +63,15 @@ export async function benchMlflow(): Promise<{ readonly ok: boolean; readonly re
     }
     const gates = results.map(print);
     const quick = await cached(client, join(folder, 'cached'));
-    const lean = process.env['OUTLAST_BENCH_GB'] ? await memory(server, client, folder) : true;
-    return { ok: gates.every(Boolean) && quick && lean, results };
+    return { ok: gates.every(Boolean) && quick, results };
   } finally {
     client.close();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function plain(url: string, path: string): Promise<void> {
+/** As a program would do it by hand: it knows no size, resumes nothing, and writes under the final name. */
+async function downloaded(url: string, path: string, durable: boolean): Promise<void> {
   const { data } = await axios.get(url, { responseType: 'stream' });
   const hash = createHash('sha256');
   const hashing = new Transform({
@@ -71,7 +80,7 @@ async function plain(url: string, path: string): Promise<void> {
       done(null, chunk);
     },
   });
-  await pipeline(data, hashing, createWriteStream(path));
+  await pipeline(data, hashing, createWriteStream(path, { flush: durable }));
   hash.digest('hex');
 }
 
@@ -101,13 +110,13 @@ async function cached(client: MlflowClient, cacheDir: string): Promise<boolean> 
   return ok;
 }
 
-/** How far the process grows over a file of so many GB (OUTLAST_BENCH_GB); by hand, for it needs the room twice. */
+/** How far the process grows while it fetches the large file. */
 async function memory(
   server: Awaited<ReturnType<typeof startMlflow>>,
   client: MlflowClient,
   folder: string,
 ): Promise<boolean> {
-  const bytes = Number(process.env['OUTLAST_BENCH_GB']) * 1_024 * MB;
+  const bytes = LARGE_GB * 1_024 * MB;
   const seeded = await seedModel(server, { name: 'bench-large', files: { MLmodel: 'm' } });
   const hole = createWriteStream(join(seeded.folder, 'w.bin'), { start: bytes - 1 });
   await new Promise((resolve) => hole.end('x', () => resolve(undefined)));

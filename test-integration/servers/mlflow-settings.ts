@@ -11,6 +11,8 @@ export interface MlflowMode {
   gunicorn?: boolean;
   /** Where artifacts go: another server's `artifactsUrl`, which takes the path of S3 and its like. Default: a folder. */
   artifactsAt?: string;
+  /** Whether it keeps runs and models in files, which 3.x allows only to those who ask for it. Default: in SQLite. */
+  fileStore?: boolean;
   /** Whether it serves artifacts at all (`--no-serve-artifacts`). Default true. */
   serveArtifacts?: boolean;
 }
@@ -25,9 +27,12 @@ export const ADMIN: MlflowAdmin = { username: 'admin', password: 'admin-password
  * @see mlflow/server/__init__.py, `_run_server`
  */
 export function environment(folder: string, mode: MlflowMode): Record<string, string> {
-  const { serveArtifacts = true } = mode;
+  const { serveArtifacts = true, fileStore = false } = mode;
   return {
-    _MLFLOW_SERVER_FILE_STORE: `sqlite:///${join(folder, 'mlflow.db')}`,
+    _MLFLOW_SERVER_FILE_STORE: fileStore
+      ? `file://${runsFolder(folder)}`
+      : `sqlite:///${join(folder, 'mlflow.db')}`,
+    ...(fileStore && { MLFLOW_ALLOW_FILE_STORE: 'true' }),
     _MLFLOW_SERVER_ARTIFACT_ROOT: serveArtifacts ? 'mlflow-artifacts:/' : join(folder, 'artifacts'),
     ...(serveArtifacts && {
       _MLFLOW_SERVER_SERVE_ARTIFACTS: 'true',
@@ -44,6 +49,11 @@ export function environment(folder: string, mode: MlflowMode): Record<string, st
       MLFLOW_AUTH_CONFIG_PATH: join(folder, 'auth.ini'),
     }),
   };
+}
+
+/** Where a server with files keeps its runs: `<experiment>/<run>/metrics/<key>` and so on. */
+export function runsFolder(folder: string): string {
+  return join(folder, 'mlruns');
 }
 
 /** Without the cache each request costs half a second of hashing. */

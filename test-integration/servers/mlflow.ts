@@ -6,7 +6,14 @@ import { promisify } from 'node:util';
 import { atExit } from './cleanup.js';
 import { temporaryFolder } from './identity.js';
 import { MlflowServer } from './mlflow-server.js';
-import { ADMIN, authConfig, commandLine, environment, type MlflowMode } from './mlflow-settings.js';
+import {
+  ADMIN,
+  authConfig,
+  commandLine,
+  environment,
+  type MlflowMode,
+  runsFolder,
+} from './mlflow-settings.js';
 import { findMlflow, type MlflowInstallation } from './mlflow-venv.js';
 import { freePort } from './ports.js';
 import { ServerProcess } from './server-process.js';
@@ -74,6 +81,11 @@ export class NativeMlflow extends MlflowServer {
 
   get artifacts(): string {
     return join(this.folder, 'artifacts');
+  }
+
+  /** Where a server with `fileStore` keeps its runs: `<experiment>/<run>/{metrics,params,tags}/<key>`. */
+  get runs(): string {
+    return runsFolder(this.folder);
   }
 
   /** What another server takes as `artifactsAt`, to keep its artifacts in this one. */

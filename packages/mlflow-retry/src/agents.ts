@@ -1,7 +1,9 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import type { Duplex } from 'node:stream';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { OptionError } from '@outlast/core-retry';
 
 /** Dialling is bounded everywhere; Node's own sockets would wait for the system, two minutes. */
@@ -23,18 +25,16 @@ export interface Agents {
   readonly httpsAgent: https.Agent;
 }
 
-/** @throws OptionError for a certificate that cannot be read */
+/** @throws OptionError for a certificate that cannot be read, or is none */
 export function makeAgents(tls: TlsOptions): Agents {
   const common = { keepAlive: true, timeout: IDLE_MS, scheduling: 'lifo' } as const;
-  const client = tls.clientCertPath && pem('clientCertPath', tls.clientCertPath);
   return {
     httpAgent: new DiallingAgent(common),
     httpsAgent: new SecureDiallingAgent({
       ...common,
       rejectUnauthorized: !tls.insecureTls,
-      ...(tls.serverCertPath && { ca: pem('serverCertPath', tls.serverCertPath) }),
-      // As Python's client: one file that holds certificate and key.
-      ...(client && { cert: client, key: client }),
+      ...authority(tls.serverCertPath),
+      ...ownCertificate(tls.clientCertPath),
     }),
   };
 }
@@ -67,6 +67,33 @@ function inTime(socket: Duplex, ready: string): Duplex {
   socket.once(ready, settled);
   socket.once('close', settled);
   return socket;
+}
+
+function authority(path: string | undefined): SecureContextOptions {
+  if (path === undefined) return {};
+  const ca = pem('serverCertPath', path);
+  try {
+    new X509Certificate(ca);
+  } catch {
+    throw new OptionError('serverCertPath', `must be a PEM file of certificates; ${path} is none.`);
+  }
+  return { ca };
+}
+
+/** As Python's client: one file that holds certificate and key. */
+function ownCertificate(path: string | undefined): SecureContextOptions {
+  if (path === undefined) return {};
+  const both = pem('clientCertPath', path);
+  try {
+    createSecureContext({ cert: both, key: both });
+  } catch {
+    // What is wrong with it may show what is in it.
+    throw new OptionError(
+      'clientCertPath',
+      `must be a PEM file that holds a certificate and its private key, without a passphrase; ${path} is none.`,
+    );
+  }
+  return { cert: both, key: both };
 }
 
 function pem(option: string, path: string): Buffer {

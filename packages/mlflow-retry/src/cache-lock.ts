@@ -12,8 +12,8 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Timer } from '@outlast/core-retry';
-import { onAbort } from '@outlast/core-retry/connector';
 import { isOwnerDead, ownerText } from './cache-owner.js';
+import { sleep } from './sleep.js';
 
 /** How often the owner of a lock says that it lives. */
 export const RENEW_MS = 2_000;
@@ -158,20 +158,4 @@ function hold(lock: string, token: string, clock: Clock): CacheLock {
       );
     },
   };
-}
-
-function sleep(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const off =
-      signal &&
-      onAbort(signal, (reason) => {
-        timer.cancel();
-        reject(reason);
-      });
-    const timer = clock.setTimeout(() => {
-      off?.();
-      resolve();
-    }, ms);
-  });
 }

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { lstat, readFile, rename, rm, utimes } from 'node:fs/promises';
+import { lstat, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CacheFolders, discard } from './cache-folders.js';
 import { FILES, MANIFEST, type Staging } from './cache-staging.js';
@@ -29,12 +29,14 @@ export function keyOf(...identity: readonly (string | number)[]): string {
  * The model under a key, if all its files are there with their sizes. One that is damaged is removed.
  *
  * @param hashes whether to hash every file too
+ * @throws the signal's reason; what keeps files from being opened at all
  */
 export async function findModel(
   cache: CacheFolders,
   key: string,
   hashes: boolean,
   now: number,
+  signal?: AbortSignal,
 ): Promise<CachedModel | undefined> {
   const folder = join(cache.models, key);
   const file = join(folder, MANIFEST);
@@ -42,8 +44,12 @@ export async function findModel(
   const manifest = await readManifest(file);
   try {
     if (manifest === undefined) throw new CorruptFileError(MANIFEST, 'is gone, or none of ours');
-    await checkFiles(join(folder, FILES), manifest.files, hashes);
-  } catch {
+    await checkFiles(join(folder, FILES), manifest.files, hashes, signal);
+  } catch (error) {
+    signal?.throwIfAborted();
+    // A process that may open no more files knows nothing against this one.
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EMFILE' || code === 'ENFILE') throw error;
     await discard(cache, folder);
     return undefined;
   }
@@ -88,15 +94,22 @@ export async function readReference(
   }
 }
 
-/** Notes what a URI stands for now. Never rejects: without the note a fetch costs a request. */
+/**
+ * Notes what a URI stands for now. Never rejects: without the note a fetch costs a request. Waits for the disk
+ * only where it stands for something else: a time that is lost in a crash makes a model older, not another.
+ */
 export async function writeReference(
   cache: CacheFolders,
   uriKey: string,
   reference: Reference,
 ): Promise<void> {
   const temporary = join(cache.tmp, `ref.${randomUUID()}`);
+  const text = JSON.stringify(reference);
   try {
-    await writeThrough(temporary, JSON.stringify(reference));
+    const before = await readReference(cache, uriKey);
+    if (before?.key === reference.key)
+      await writeFile(temporary, text, { flag: 'wx', mode: 0o600 });
+    else await writeThrough(temporary, text);
     await rename(temporary, join(cache.refs, uriKey));
   } catch {
     await rm(temporary, { force: true }).catch(() => {});

@@ -1,4 +1,5 @@
 import { fetchModel } from './fetch-model.js';
+import type { FetchLimits } from './fetch-model-limits.js';
 import type { FetchedModel, FetchOptions } from './fetch-model-options.js';
 import { LoggedModels } from './logged-models.js';
 import { trackingServer } from './model-server.js';
@@ -12,6 +13,8 @@ import {
 
 /** A client of an MLflow tracking server that outlasts its outages. Methods are those of Python's `MlflowClient` in camelCase. */
 export class MlflowClient extends LoggedModels {
+  readonly #closing = new AbortController();
+
   /**
    * Fetches what a URI stands for, whole, or says why not: `models:/name/12`, `models:/name@alias`,
    * `models:/name/Production`, `models:/name/latest`, `models:/m-<id>`, `runs:/<id>/path`,
@@ -20,11 +23,13 @@ export class MlflowClient extends LoggedModels {
    *
    * @throws OptionError for a URI or an option that is wrong; MlflowError for an answer that refuses;
    *   EmptyModelError, NoSuchVersionError, ModelNotReadyError, UnsafeListingError, UnlistableStoreError,
-   *   CorruptFileError; DiskFullError (code ENOSPC); what the network or a download failed with; the signal's reason
+   *   CorruptFileError; DiskFullError (code ENOSPC); what the network or a download failed with;
+   *   DeadlineExceededError; the signal's reason
    */
   fetchModel(uri: string, options: FetchOptions = {}): Promise<FetchedModel> {
-    const { clock } = this.policy.settings;
-    return fetchModel((signal) => trackingServer(this.transport, signal), uri, options, clock);
+    const { clock, totalTimeoutMs } = this.policy.settings;
+    const serverFor = (limits: FetchLimits) => trackingServer(this.transport, limits);
+    return fetchModel(serverFor, uri, options, { clock, totalTimeoutMs });
   }
 
   /**
@@ -40,6 +45,7 @@ export class MlflowClient extends LoggedModels {
       options,
       clock,
       random,
+      closing: this.#closing.signal,
     });
   }
 
@@ -50,5 +56,11 @@ export class MlflowClient extends LoggedModels {
    */
   prune(options: PruneOptions): Promise<PruneResult> {
     return prune(options, this.policy.settings.clock);
+  }
+
+  /** Ends all watches, rejects what waits for the server, and what comes; closes all connections. */
+  override close(): void {
+    this.#closing.abort();
+    super.close();
   }
 }

@@ -14,8 +14,8 @@ export interface Credentials {
 
 /**
  * The `Authorization` header, if there is anybody to be: code over environment over `~/.mlflow/credentials`.
- * Within each, user name and password win over a token. The half of a pair that is missing is looked for
- * further down, as Python's client does.
+ * Within each, user name and password win over a token. The halves of a pair may stand in two places, as with
+ * Python's client; the first of each counts.
  *
  * @throws OptionError for credentials that no header can hold; it does not show them
  */
@@ -26,8 +26,7 @@ export function authorization(code: Credentials, env: Environment): string | und
   const chosen = first ?? file;
   const { username } = chosen;
   if (username !== undefined) {
-    const sources = [...levels.slice(levels.indexOf(chosen)), file];
-    const password = sources.find((one) => one.password !== undefined)?.password;
+    const password = [...levels, file].find((one) => one.password !== undefined)?.password;
     if (password !== undefined) {
       return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
     }

@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '@outlast/core-retry';
 import { onAbort } from '@outlast/core-retry/connector';
 import axios, { type AxiosInstance } from 'axios';
+import { distrust } from './certificate-error.js';
 import { SilenceError } from './errors.js';
 
 /** One request of HTTP. */
@@ -102,7 +103,8 @@ export async function exchange(client: AxiosInstance, request: Request): Promise
     // A file that was being sent is closed.
     if (body !== undefined && !Buffer.isBuffer(body.data)) body.data.destroy();
     if (controller.signal.aborted) throw controller.signal.reason;
-    const clean = stripped(error);
+    const stranger = stripped(error);
+    const clean = distrust(stranger, new URL(url).origin) ?? stranger;
     if (sent !== undefined && !sent.reusedSocket && !sent.socket?.bytesRead) fresh.add(clean);
     throw clean;
   }

@@ -69,6 +69,7 @@ export abstract class Experiments extends Tracking {
     );
   }
 
+  /** An experiment, also one that was deleted. @throws MlflowError with status 404 if there is none */
   async getExperiment(experimentId: string, options?: CallBounds): Promise<Experiment> {
     required('getExperiment', { experimentId });
     const query = { experiment_id: experimentId };
@@ -113,6 +114,7 @@ export abstract class Experiments extends Tracking {
     return everything(search, options?.pageToken);
   }
 
+  /** Gives an experiment another name. */
   async renameExperiment(
     experimentId: string,
     newName: string,
@@ -125,6 +127,7 @@ export abstract class Experiments extends Tracking {
     await this.change({ operation, path: 'experiments/update', body, bounds });
   }
 
+  /** Marks an experiment as deleted, with its runs; it can be restored. */
   async deleteExperiment(experimentId: string, options?: CallBounds): Promise<void> {
     const operation = 'deleteExperiment';
     required(operation, { experimentId });
@@ -133,6 +136,7 @@ export abstract class Experiments extends Tracking {
     await this.change({ operation, path: 'experiments/delete', body, bounds, removes: true });
   }
 
+  /** Takes a deletion back. */
   async restoreExperiment(experimentId: string, options?: CallBounds): Promise<void> {
     const operation = 'restoreExperiment';
     required(operation, { experimentId });
@@ -142,6 +146,7 @@ export abstract class Experiments extends Tracking {
     await this.change({ operation, path: 'experiments/restore', body, bounds, removes: true });
   }
 
+  /** Sets a tag of an experiment, whatever it was before. */
   async setExperimentTag(
     experimentId: string,
     key: string,
@@ -158,6 +163,7 @@ export abstract class Experiments extends Tracking {
     await this.change({ operation, path: 'experiments/set-experiment-tag', body, bounds });
   }
 
+  /** Removes a tag of an experiment. */
   async deleteExperimentTag(
     experimentId: string,
     key: string,

@@ -12,6 +12,7 @@ import {
 import { ensureFolder } from './cache-folders.js';
 import type { Staging } from './cache-staging.js';
 import { CorruptFileError } from './fetch-model-errors.js';
+import type { FetchLimits } from './fetch-model-limits.js';
 import type { Progress } from './fetch-model-progress.js';
 import { hashFile, type ManifestFile } from './manifest.js';
 import type { ModelPlace } from './model-place.js';
@@ -32,7 +33,7 @@ export interface FilesOptions {
   /** What the bytes are, for resuming those of another process; undefined if they may have changed since. */
   readonly identity: string | undefined;
   readonly progress: Progress;
-  readonly signal: AbortSignal | undefined;
+  readonly limits: FetchLimits;
   /** Asks for the listing again. */
   readonly list: () => Promise<readonly ListedFile[]>;
 }
@@ -52,7 +53,7 @@ export async function fetchFiles(
   let wanted = listing;
   for (let round = 1; ; round++) {
     let doubtful = options.identity === undefined;
-    await allAtOnce(wanted, options.signal, async (file, signal) => {
+    await allAtOnce(wanted, options.limits.signal, async (file, signal) => {
       const { unvalidated, ...fetched } = await fetchFile(file, options, round > 1, signal);
       done.set(file.path, fetched);
       doubtful ||= unvalidated;
@@ -80,12 +81,12 @@ async function fetchFile(
   changed: boolean,
   signal: AbortSignal,
 ): Promise<ManifestFile & { readonly unvalidated: boolean }> {
-  const { place, staging, identity, progress } = options;
+  const { place, staging, identity, progress, limits } = options;
   const { path, size } = file;
   const target = join(staging.files, path);
   if (path.includes('/')) await ensureFolder(staging.files, dirname(path));
   if (!changed && identity !== undefined) {
-    const kept = await completed(target, file);
+    const kept = await completed(target, file, signal);
     if (kept !== undefined) {
       const { size: bytes } = kept;
       progress.note(path, { bytes, resumedBytes: bytes, receivedBytes: 0 }, true);
@@ -113,7 +114,10 @@ async function fetchFile(
   };
   for (;;) {
     try {
-      const got = await server.inPlace(() => download((sofar) => routes.next(sofar), target, how));
+      const got = await server.inPlace(() => {
+        const retry = { waitMs: server.waitMs, totalTimeoutMs: limits.leftMs };
+        return download((sofar) => routes.next(sofar), target, { ...how, retry });
+      }, signal);
       progress.note(path, got, true);
       return { path, size: got.bytes, sha256: got.sha256 as string, unvalidated: got.unvalidated };
     } catch (error) {
@@ -130,10 +134,11 @@ async function fetchFile(
 async function completed(
   target: string,
   { path, size }: ListedFile,
+  signal: AbortSignal,
 ): Promise<ManifestFile | undefined> {
   const found = await lstat(target).catch(() => undefined);
   if (!found?.isFile() || size === undefined || found.size !== size) return undefined;
-  return { path, size, sha256: await hashFile(target) };
+  return { path, size, sha256: await hashFile(target, signal) };
 }
 
 /** Which route a file is asked for by: the first, unless it broke there and cannot be resumed. */

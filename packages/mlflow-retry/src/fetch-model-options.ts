@@ -14,6 +14,12 @@ export interface FetchOptions {
   readonly onProgress?: (progress: FetchProgress) => void;
   /** Calls it off. What has arrived stays for the next fetch. */
   readonly signal?: AbortSignal;
+  /**
+   * Bound on the whole, in milliseconds: asking, waiting for another process, listing, downloading. What has
+   * arrived by then stays for the next fetch. Default: the client's `retry.totalTimeoutMs`, which counts too if
+   * it is shorter; without either there is no bound.
+   */
+  readonly totalTimeoutMs?: number;
   /** Where models are kept. Default `$XDG_CACHE_HOME/outlast/mlflow`, mostly `~/.cache/outlast/mlflow`. */
   readonly cacheDir?: string;
   /** Whether a model from the cache is read and hashed again before it is handed out. Default false: its sizes are looked at. */
@@ -49,6 +55,7 @@ export interface FetchedModel {
 export const FETCH_OPTIONS: Known<FetchOptions> = {
   onProgress: callable,
   signal: abortSignal,
+  totalTimeoutMs: duration({ min: 1, infinite: true }),
   cacheDir: nonEmptyText,
   verify: flag,
   staleIfError: flag,

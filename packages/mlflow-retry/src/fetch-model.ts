@@ -16,6 +16,7 @@ import { openStaging, type Staging, sweep } from './cache-staging.js';
 import { isMlflowError } from './errors.js';
 import { EmptyModelError } from './fetch-model-errors.js';
 import { fetchFiles } from './fetch-model-files.js';
+import { FetchLimits } from './fetch-model-limits.js';
 import { FETCH_OPTIONS, type FetchedModel, type FetchOptions } from './fetch-model-options.js';
 import { Progress } from './fetch-model-progress.js';
 import { listFiles } from './listing.js';
@@ -28,28 +29,39 @@ import { parseModelUri } from './model-uri.js';
 /**
  * Fetches what a model URI stands for, whole, into the cache, unless it is there already.
  *
- * @param serverFor the tracking server, for a fetch that this signal calls off
- * @throws OptionError for a URI or option that is wrong; else what the server answered, or the download failed with
+ * @param serverFor the tracking server, for a fetch that these limits end
+ * @param client its clock, and the time that any operation of it may take
+ * @throws OptionError for a URI or option that is wrong; DeadlineExceededError; else what the server answered, or
+ *   the download failed with
  */
 export async function fetchModel(
-  serverFor: (signal: AbortSignal | undefined) => ModelServer,
+  serverFor: (limits: FetchLimits) => ModelServer,
   uri: string,
   options: FetchOptions,
-  clock: Clock,
+  client: { readonly clock: Clock; readonly totalTimeoutMs: number },
 ): Promise<FetchedModel> {
   const reference = parseModelUri(uri);
   checkOptions('', options, FETCH_OPTIONS);
-  options.signal?.throwIfAborted();
-  const cache = await openCache(options.cacheDir ?? defaultCacheDir());
-  const server = serverFor(options.signal);
-  const fetch = new Fetch(server, uri, options, clock, cache);
-  const young = await fetch.remembered(options.maxAgeMs ?? 0);
-  if (young !== undefined) return { ...young, stale: false };
+  const { signal, totalTimeoutMs = Infinity, cacheDir = defaultCacheDir(), maxAgeMs = 0 } = options;
+  signal?.throwIfAborted();
+  const { clock } = client;
+  const limits = new FetchLimits(clock, Math.min(totalTimeoutMs, client.totalTimeoutMs), signal);
   try {
-    const source = await resolveModel(uri, reference, (path, query) => server.ask(path, query));
-    return await fetch.confirmed(source);
+    const cache = await openCache(cacheDir);
+    const server = serverFor(limits);
+    const fetch = new Fetch(server, uri, options, { clock, cache, limits });
+    const young = await fetch.remembered(maxAgeMs, limits);
+    if (young !== undefined) return { ...young, stale: false };
+    try {
+      const source = await resolveModel(uri, reference, (path, query) => server.ask(path, query));
+      return await fetch.confirmed(source);
+    } catch (error) {
+      return await fetch.staleOr(limits.named(error));
+    }
   } catch (error) {
-    return fetch.staleOr(error);
+    throw limits.named(error);
+  } finally {
+    limits.end();
   }
 }
 
@@ -61,32 +73,36 @@ class Fetch {
   readonly #options: FetchOptions;
   readonly #clock: Clock;
   readonly #cache: CacheFolders;
+  readonly #limits: FetchLimits;
   readonly #uriKey: string;
 
   constructor(
     server: ModelServer,
     uri: string,
     options: FetchOptions,
-    clock: Clock,
-    cache: CacheFolders,
+    means: { readonly clock: Clock; readonly cache: CacheFolders; readonly limits: FetchLimits },
   ) {
     this.#server = server;
     this.#uri = uri;
     this.#options = options;
-    this.#clock = clock;
-    this.#cache = cache;
+    this.#clock = means.clock;
+    this.#cache = means.cache;
+    this.#limits = means.limits;
     this.#uriKey = keyOf(server.address, uri);
   }
 
   /** What the URI stood for, if the server said so not longer ago. */
-  async remembered(maxAgeMs: number): Promise<Remembered | undefined> {
+  async remembered(
+    maxAgeMs: number,
+    limits: Pick<FetchLimits, 'signal'>,
+  ): Promise<Remembered | undefined> {
     if (maxAgeMs <= 0) return undefined;
     const last = await readReference(this.#cache, this.#uriKey);
     if (last === undefined) return undefined;
     // A clock that was set back makes nothing younger than now.
     const ageMs = Math.max(0, this.#clock.wallNow() - last.confirmedAt);
     if (ageMs > maxAgeMs) return undefined;
-    const found = await this.#find(last.key);
+    const found = await this.#find(last.key, limits);
     return found && { ...shown(found), ageMs };
   }
 
@@ -107,15 +123,19 @@ class Fetch {
     const failure = this.#server.verdict(cause);
     if (failure.category === 'not-found') await forgetReference(this.#cache, this.#uriKey);
     if (!staleIfError || !isExcuse(cause, failure)) throw cause;
-    const last = await this.remembered(Infinity);
+    // Its time may be over, but what is here can still be handed out.
+    const last = await this.remembered(Infinity, { signal });
     if (last === undefined) throw cause;
     return { ...last, stale: true, cause };
   }
 
-  async #find(key: string | undefined): Promise<CachedModel | undefined> {
+  async #find(
+    key: string | undefined,
+    { signal }: Pick<FetchLimits, 'signal'>,
+  ): Promise<CachedModel | undefined> {
     if (key === undefined) return undefined;
     const { verify = false } = this.#options;
-    return findModel(this.#cache, key, verify, this.#clock.wallNow());
+    return findModel(this.#cache, key, verify, this.#clock.wallNow(), signal);
   }
 
   async #get(source: ModelSource): Promise<CachedModel> {
@@ -123,10 +143,10 @@ class Fetch {
     // Where bytes may change there is no key before they are here, and everybody gets his own.
     const key = identity && keyOf(...identity, subPath);
     const staged = key ?? keyOf('place', this.#server.address, source.source, subPath);
-    const find = (): Promise<CachedModel | undefined> => this.#find(key);
+    const find = (): Promise<CachedModel | undefined> => this.#find(key, this.#limits);
     const cached = await find();
     if (cached !== undefined) return cached;
-    const { signal } = this.#options;
+    const { signal } = this.#limits;
     const taken = await takeLock(this.#cache.locks, staged, {
       clock: this.#clock,
       signal,
@@ -162,7 +182,7 @@ class Fetch {
   }
 
   async #fill(source: ModelSource, key: string | undefined, staging: Staging): Promise<Manifest> {
-    const { signal, onProgress } = this.#options;
+    const { onProgress } = this.#options;
     const fold = await foldOf(staging.parts);
     const place = await placeOf(this.#uri, source, this.#server);
     const list = () => listFiles(place, source.subPath, fold);
@@ -174,7 +194,7 @@ class Fetch {
       staging,
       identity: key,
       progress,
-      signal,
+      limits: this.#limits,
       list,
     });
     const { name, version, subPath } = source;

@@ -1,4 +1,6 @@
 export {
+  DeadlineExceededError,
+  isDeadlineExceededError,
   isOptionError,
   isOutcomeUnknown,
   OptionError,
@@ -7,6 +9,7 @@ export {
 } from '@outlast/core-retry';
 export { DiskFullError, isDiskFullError } from '@outlast/http-retry';
 export type { LogArtifactOptions } from './artifacts.js';
+export { CertificateError, isCertificateError } from './certificate-error.js';
 export { classifyMlflow, RETRYABLE_ERROR_CODES } from './classify.js';
 export { MlflowClient } from './client.js';
 export { isMlflowError, MlflowError } from './errors.js';

@@ -59,6 +59,7 @@ export abstract class LoggedModels extends Artifacts {
     );
   }
 
+  /** A logged model. @throws MlflowError with status 404 if there is none */
   async getLoggedModel(modelId: string, options?: CallBounds): Promise<LoggedModel> {
     required('getLoggedModel', { modelId });
     return this.read('getLoggedModel', pathOf(modelId), {}, modelOf, options);
@@ -83,6 +84,7 @@ export abstract class LoggedModels extends Artifacts {
     });
   }
 
+  /** Removes a logged model. */
   async deleteLoggedModel(modelId: string, options?: CallBounds): Promise<void> {
     const operation = 'deleteLoggedModel';
     required(operation, { modelId });
@@ -91,6 +93,7 @@ export abstract class LoggedModels extends Artifacts {
     await this.change({ operation, method: 'DELETE', path, bounds, removes: true });
   }
 
+  /** Sets tags of a logged model, whatever they were before. */
   async setLoggedModelTags(modelId: string, tags: Values, options?: CallBounds): Promise<void> {
     const operation = 'setLoggedModelTags';
     required(operation, { modelId });
@@ -100,6 +103,7 @@ export abstract class LoggedModels extends Artifacts {
     await this.change({ operation, method: 'PATCH', path, body, bounds });
   }
 
+  /** Removes a tag of a logged model. */
   async deleteLoggedModelTag(modelId: string, key: string, options?: CallBounds): Promise<void> {
     const operation = 'deleteLoggedModelTag';
     required(operation, { modelId, key });
@@ -108,6 +112,7 @@ export abstract class LoggedModels extends Artifacts {
     await this.change({ operation, method: 'DELETE', path, bounds, removes: true });
   }
 
+  /** Writes params of a logged model, which cannot be changed afterwards. */
   async logModelParams(modelId: string, params: Values, options?: CallBounds): Promise<void> {
     const operation = 'logModelParams';
     required(operation, { modelId });

@@ -83,12 +83,13 @@ function isManifestFile(value: unknown): boolean {
  * Whether every file of the manifest lies in `folder`, a file and no link, with its size.
  *
  * @param hashes whether to read and hash them all too
- * @throws CorruptFileError for the first that does not
+ * @throws CorruptFileError for the first that does not; the signal's reason
  */
 export async function checkFiles(
   folder: string,
   files: readonly ManifestFile[],
   hashes: boolean,
+  signal?: AbortSignal,
 ): Promise<void> {
   if (!(await lstat(folder)).isDirectory()) throw new CorruptFileError('', 'is no folder any more');
   await Promise.all(
@@ -108,7 +109,7 @@ export async function checkFiles(
   const queue = [...files];
   const work = async (): Promise<void> => {
     for (let file = queue.pop(); file !== undefined; file = queue.pop()) {
-      if ((await hashFile(join(folder, file.path))) !== file.sha256) {
+      if ((await hashFile(join(folder, file.path), signal)) !== file.sha256) {
         throw new CorruptFileError(file.path, 'has other bytes in the cache than were downloaded');
       }
     }
@@ -116,9 +117,11 @@ export async function checkFiles(
   await Promise.all(Array.from({ length: HASHES_AT_ONCE }, work));
 }
 
-export async function hashFile(file: string): Promise<string> {
+/** SHA-256 of a file, in hex. @throws the signal's reason */
+export async function hashFile(file: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(file, { highWaterMark: 1_048_576 })) {
+    signal?.throwIfAborted();
     hash.update(chunk as Buffer);
   }
   return hash.digest('hex');

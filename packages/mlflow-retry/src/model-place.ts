@@ -134,7 +134,7 @@ async function insideRun(
 
 /**
  * The routes by which the server itself fetches a file from its store. Their ETag is of a copy that is made for
- * each request, so they are resumed by size; see `reference` in docs/mlflow.md.
+ * each request, so they are resumed by size; see "How it goes on after a break" in docs/mlflow.md.
  */
 function downloadedBy(source: ModelSource): Pick<ModelPlace, 'again'> {
   const { kind, name, version, runId } = source;

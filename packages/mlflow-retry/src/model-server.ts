@@ -2,6 +2,8 @@ import type { Failure, Phase, RetryPolicy } from '@outlast/core-retry';
 import type { Patience } from '@outlast/core-retry/connector';
 import axios, { type AxiosInstance } from 'axios';
 import { MalformedAnswerError } from './fetch-model-errors.js';
+import type { FetchLimits } from './fetch-model-limits.js';
+import type { CallBounds } from './options.js';
 import type { Transport } from './transport.js';
 
 type AnswerObject = Readonly<Record<string, unknown>>;
@@ -18,7 +20,7 @@ export interface ModelServer {
   /** GETs JSON from `/api/2.0` + path, with retries. */
   ask(path: string, query: FetchQuery): Promise<AnswerObject>;
   /** Runs one download, when there is a place for it among what is under way to this server. */
-  inPlace<T>(work: () => Promise<T>): Promise<T>;
+  inPlace<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T>;
   /**
    * Waits until the server is there again, for as long as patience is left.
    *
@@ -37,9 +39,8 @@ export interface ModelServer {
 }
 
 /** The client's own server, for one fetch. */
-export function trackingServer(transport: Transport, signal: AbortSignal | undefined): ModelServer {
+export function trackingServer(transport: Transport, limits: FetchLimits): ModelServer {
   const { base: address, policy, axios: client, settings } = transport;
-  const bounds = signal && { signal };
   const server: ModelServer = {
     address,
     policy,
@@ -51,9 +52,9 @@ export function trackingServer(transport: Transport, signal: AbortSignal | undef
         path: `/api/2.0${path}`,
         query,
         pick: object,
-        bounds,
+        bounds: callBounds(limits),
       }),
-    inPlace: (work) => transport.inPlace(work, signal),
+    inPlace: (work, signal) => transport.inPlace(work, signal),
     reached: async (error, patience, until) => {
       const probes = transport.failedProbes;
       transport.reconnect.failed(error);
@@ -62,18 +63,18 @@ export function trackingServer(transport: Transport, signal: AbortSignal | undef
     },
     verdict: (error, phase) => transport.classify(error, phase),
     url: (path) => address + path,
-    at: (other) => (other === address ? server : foreignServer(transport, other, signal)),
+    at: (other) => (other === address ? server : foreignServer(transport, other, limits)),
     onHost: (host) => server.at(onHost(address, host)),
   };
   return server;
 }
 
+function callBounds({ signal, leftMs }: FetchLimits): CallBounds {
+  return { ...(signal && { signal }), totalTimeoutMs: leftMs };
+}
+
 /** Another server that a model's artifacts lie on. It is told nothing of who asks. */
-function foreignServer(
-  transport: Transport,
-  address: string,
-  signal: AbortSignal | undefined,
-): ModelServer {
+function foreignServer(transport: Transport, address: string, limits: FetchLimits): ModelServer {
   const { policy, settings } = transport;
   const client = axios.create({ timeout: settings.timeoutMs, maxRedirects: 0 });
   const server: ModelServer = {
@@ -93,7 +94,7 @@ function foreignServer(
           if (typeof data !== 'object') throw new MalformedAnswerError(address, 'JSON');
           return object(data);
         },
-        { operation: 'mlflow.fetchModel', idempotent: true, ...(signal && { signal }) },
+        { operation: 'mlflow.fetchModel', idempotent: true, ...callBounds(limits) },
       ),
     inPlace: (work) => work(),
     // Nobody watches whether that one comes back.
@@ -102,7 +103,7 @@ function foreignServer(
     },
     verdict: (error, phase) => transport.classify(error, phase),
     url: (path) => address + path,
-    at: (other) => (other === address ? server : foreignServer(transport, other, signal)),
+    at: (other) => (other === address ? server : foreignServer(transport, other, limits)),
     onHost: (host) => server.at(onHost(address, host)),
   };
   return server;

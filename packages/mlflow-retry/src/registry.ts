@@ -45,6 +45,7 @@ export abstract class Registry extends Logging {
     );
   }
 
+  /** A model with the newest versions of its stages. @throws MlflowError with status 404 if there is none */
   async getRegisteredModel(name: string, options?: CallBounds): Promise<RegisteredModel> {
     required('getRegisteredModel', { name });
     return this.read('getRegisteredModel', 'registered-models/get', { name }, modelOf, options);
@@ -100,6 +101,7 @@ export abstract class Registry extends Logging {
     });
   }
 
+  /** Gives a model another description. */
   async updateRegisteredModel(
     name: string,
     options?: CallBounds & { readonly description?: string },
@@ -127,6 +129,7 @@ export abstract class Registry extends Logging {
     await this.change({ operation, method: 'DELETE', path, body: { name }, bounds, removes: true });
   }
 
+  /** Sets a tag of a model, whatever it was before. */
   async setRegisteredModelTag(
     name: string,
     key: string,
@@ -140,6 +143,7 @@ export abstract class Registry extends Logging {
     await this.change({ operation, path: 'registered-models/set-tag', body, bounds });
   }
 
+  /** Removes a tag of a model. */
   async deleteRegisteredModelTag(name: string, key: string, options?: CallBounds): Promise<void> {
     const operation = 'deleteRegisteredModelTag';
     required(operation, { name, key });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Attempt, Resolution } from '@outlast/core-retry';
 import type { CallBounds } from './options.js';
+import { sleep } from './sleep.js';
 import type { ApiCall, Transport } from './transport.js';
 import type { KeyValue } from './types.js';
 
@@ -53,7 +54,7 @@ export function create<T>(
     idempotent: false,
     async resolve(attempt): Promise<Resolution<T>> {
       for (const again of [false, true]) {
-        if (again) await new Promise<void>((wake) => clock.setTimeout(wake, LOOK_AGAIN_MS));
+        if (again) await sleep(clock, LOOK_AGAIN_MS, attempt.signal);
         const value = await find(bounds(attempt));
         if (value !== undefined) return { outcome: 'applied', value };
       }

@@ -70,6 +70,7 @@ export abstract class Runs extends Experiments {
     );
   }
 
+  /** A run with its data, also one that was deleted: `info.lifecycle_stage` tells. */
   async getRun(runId: string, options?: CallBounds): Promise<Run> {
     required('getRun', { runId });
     return this.read('getRun', 'runs/get', { run_id: runId }, runOf, options);
@@ -117,6 +118,7 @@ export abstract class Runs extends Experiments {
     return everything(search, options?.pageToken);
   }
 
+  /** Gives a run another status or name. */
   async updateRun(runId: string, options?: UpdateRunOptions): Promise<RunInfo> {
     const given = optionsOf('updateRun', options, 'status', 'name');
     const { status, name, ...bounds } = given;
@@ -131,6 +133,7 @@ export abstract class Runs extends Experiments {
     return this.#update('setTerminated', runId, { status, end_time }, bounds);
   }
 
+  /** Marks a run as deleted; it can be restored. */
   async deleteRun(runId: string, options?: CallBounds): Promise<void> {
     const operation = 'deleteRun';
     required(operation, { runId });
@@ -138,6 +141,7 @@ export abstract class Runs extends Experiments {
     await this.change({ operation, path: 'runs/delete', body: { run_id: runId }, bounds });
   }
 
+  /** Takes a deletion back. */
   async restoreRun(runId: string, options?: CallBounds): Promise<void> {
     const operation = 'restoreRun';
     required(operation, { runId });
@@ -145,6 +149,7 @@ export abstract class Runs extends Experiments {
     await this.change({ operation, path: 'runs/restore', body: { run_id: runId }, bounds });
   }
 
+  /** Sets a tag of a run, whatever it was before. */
   async setTag(
     runId: string,
     key: string,
@@ -158,6 +163,7 @@ export abstract class Runs extends Experiments {
     await this.change({ operation, path: 'runs/set-tag', body, bounds });
   }
 
+  /** Removes a tag of a run. @throws MlflowError with status 404 if it has none of that name */
   async deleteTag(runId: string, key: string, options?: CallBounds): Promise<void> {
     const operation = 'deleteTag';
     required(operation, { runId, key });

@@ -1,5 +1,6 @@
 import type { RetryPolicy } from '@outlast/core-retry';
 import type { Query } from './address.js';
+import { isMlflowError } from './errors.js';
 import { checkHealth, type Health } from './health.js';
 import { optionsOf } from './input.js';
 import { type CallBounds, clientSettings, type MlflowClientOptions } from './options.js';
@@ -94,10 +95,17 @@ export abstract class Tracking {
     });
   }
 
-  /** @internal Whether a metric that is written twice is there once. */
+  /**
+   * @internal Whether a metric that is written twice is there once.
+   * @throws what the server could not be reached for: the metric, not sent yet, would only wait for it again
+   */
   protected async metricsOnce(bounds: CallBounds): Promise<boolean> {
-    const info = await this.serverInfo(bounds).catch((): ServerInfo => ({}));
-    return info.store_type === 'SqlStore';
+    try {
+      return (await this.serverInfo(bounds)).store_type === 'SqlStore';
+    } catch (error) {
+      if (isMlflowError(error)) return false;
+      throw error;
+    }
   }
 
   async #askInfo(bounds: CallBounds): Promise<ServerInfo> {

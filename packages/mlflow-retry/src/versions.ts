@@ -70,6 +70,7 @@ export abstract class Versions extends Registry {
     );
   }
 
+  /** One version. @throws MlflowError with status 404 if there is none */
   async getModelVersion(
     name: string,
     version: Version,
@@ -146,6 +147,7 @@ export abstract class Versions extends Registry {
     return everything(search, options?.pageToken);
   }
 
+  /** Gives a version another description. */
   async updateModelVersion(
     name: string,
     version: Version,
@@ -192,6 +194,7 @@ export abstract class Versions extends Registry {
     });
   }
 
+  /** Removes a version. Its number is not given again while the model lives. */
   async deleteModelVersion(name: string, version: Version, options?: CallBounds): Promise<void> {
     const operation = 'deleteModelVersion';
     required(operation, { name });
@@ -201,6 +204,7 @@ export abstract class Versions extends Registry {
     await this.change({ operation, method: 'DELETE', path, body, bounds, removes: true });
   }
 
+  /** Sets a tag of a version, whatever it was before. */
   async setModelVersionTag(
     name: string,
     version: Version,
@@ -216,6 +220,7 @@ export abstract class Versions extends Registry {
     await this.change({ operation, path: 'model-versions/set-tag', body, bounds });
   }
 
+  /** Removes a tag of a version. */
   async deleteModelVersionTag(
     name: string,
     version: Version,
@@ -244,6 +249,7 @@ export abstract class Versions extends Registry {
     await this.change({ operation, path: 'registered-models/alias', body, bounds });
   }
 
+  /** Removes an alias; one that is not there is no error. */
   async deleteRegisteredModelAlias(
     name: string,
     alias: string,

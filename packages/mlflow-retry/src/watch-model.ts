@@ -37,6 +37,8 @@ interface WatchSetup {
   readonly options: WatchOptions;
   readonly clock: Clock;
   readonly random: () => number;
+  /** Aborts when the client is closed: nothing may keep the process alive then. */
+  readonly closing: AbortSignal;
 }
 
 const JITTER = 0.1;
@@ -59,12 +61,12 @@ export function watchModel(
   fetch: (options: FetchOptions) => Promise<FetchedModel>,
   uri: string,
   onChange: ModelListener,
-  { options, clock, random }: WatchSetup,
+  setup: WatchSetup,
 ): ModelWatch {
   parseModelUri(uri);
   if (typeof onChange !== 'function') throw invalidOption('onChange', onChange, 'a function');
-  checkOptions('', options, KNOWN);
-  return new Watch(fetch, onChange, options, { clock, random });
+  checkOptions('', setup.options, KNOWN);
+  return new Watch(fetch, onChange, setup);
 }
 
 class Watch implements ModelWatch {
@@ -74,30 +76,30 @@ class Watch implements ModelWatch {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #controller = new AbortController();
-  readonly #off: (() => void) | undefined;
+  readonly #offs: readonly (() => void)[];
   #previous: FetchedModel | undefined;
   #timer: Timer | undefined;
 
   constructor(
     fetch: (options: FetchOptions) => Promise<FetchedModel>,
     onChange: ModelListener,
-    options: WatchOptions,
-    { clock, random }: Pick<WatchSetup, 'clock' | 'random'>,
+    { options, clock, random, closing }: WatchSetup,
   ) {
     this.#fetch = fetch;
     this.#onChange = onChange;
     this.#options = options;
     this.#clock = clock;
     this.#random = random;
-    const { signal } = options;
-    if (signal?.aborted) this.close();
-    else this.#off = signal && onAbort(signal, () => this.close());
+    const signals = [closing, ...(options.signal ? [options.signal] : [])];
+    const close = (): void => this.close();
+    this.#offs = signals.map((signal) => onAbort(signal, close));
+    if (signals.some(({ aborted }) => aborted)) this.close();
     void this.#look();
   }
 
   close(): void {
     this.#timer?.cancel();
-    this.#off?.();
+    for (const off of this.#offs) off();
     this.#controller.abort();
   }
 

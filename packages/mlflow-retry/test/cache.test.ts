@@ -169,6 +169,13 @@ describe('a model in the cache', () => {
     await writeFile(join(path, 'data/w'), 'zz');
     expect(await findModel(cache, key, false, NOW)).not.toBe(undefined);
   });
+
+  it('stays when reading it again is called off', async () => {
+    await model(key, { 'data/w': 'yy' });
+    const off = AbortSignal.abort('enough');
+    await expect(findModel(cache, key, true, NOW, off)).rejects.toBe('enough');
+    expect(await findModel(cache, key, true, NOW)).not.toBe(undefined);
+  });
 });
 
 describe('staging', () => {

@@ -81,6 +81,12 @@ describe('who we are', () => {
     expect(refusal({ ...uri(), username: 'me' }).message).toContain('no password');
   });
 
+  it('a password in code is not forgotten because the name stands elsewhere', () => {
+    const named = { MLFLOW_TRACKING_USERNAME: 'env', MLFLOW_TRACKING_PASSWORD: 'pass' };
+    expect(authorizationOf({ password: 'code' }, named)).toBe(basic('env:code'));
+    expect(authorizationOf({ password: 'code' }, { HOME: home })).toBe(basic('file user:code'));
+  });
+
   it('a name in the URL counts where the URL was given', () => {
     const inCode = { trackingUri: 'http://u%40x:p%2Fw@code' };
     expect(authorizationOf(inCode, { MLFLOW_TRACKING_USERNAME: 'env' })).toBe(basic('u@x:p/w'));

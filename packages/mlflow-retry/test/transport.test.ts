@@ -284,6 +284,30 @@ describe('metrics', () => {
     expect(server.asked.filter(({ url }) => url.includes('log-metric')).length).toBe(1);
   });
 
+  it('do not wait twice for a server that is away: it is not asked for a store that nobody reaches', async () => {
+    const server = await ScriptedServer.start(() => {});
+    const { url } = server;
+    await server.close();
+    const client = new MlflowClient({ trackingUri: url, retry: { waitMs: 50 } });
+    clients.push(client);
+    const told: string[] = [];
+    client.policy.on('exhausted', ({ operation }) => told.push(operation));
+    const error = await failed(client.logMetric('r', 'loss', 1));
+    expect(error.code).toBe('ECONNREFUSED');
+    expect(isOutcomeUnknown(error)).toBe(false);
+    expect(told).toEqual(['mlflow.serverInfo']);
+  });
+
+  it('are not repeated where the server does not say what it keeps', async () => {
+    const server = await serve(({ url }, response) => {
+      if (url.includes('server-info')) json(response, { error_code: 'INTERNAL_ERROR' }, 500);
+      else response.destroy();
+    });
+    const error = await failed(connect(server).logMetric('r', 'loss', 1));
+    expect(isOutcomeUnknown(error)).toBe(true);
+    expect(server.asked.filter(({ url }) => url.includes('log-metric')).length).toBe(1);
+  });
+
   it('keep within their bounds while it is asked which store that is', async () => {
     const server = await serve(() => {});
     const start = performance.now();

@@ -20,6 +20,7 @@ function watching(
   const looks: number[] = [];
   const seen: [string, string | undefined][] = [];
   const errors: unknown[] = [];
+  const client = new AbortController();
   const watch = watchModel(
     async () => {
       looks.push(clock.now());
@@ -35,9 +36,10 @@ function watching(
       options: { intervalMs: 1_000, onError: (error) => errors.push(error), ...options },
       clock,
       random: () => random,
+      closing: client.signal,
     },
   );
-  return { clock, looks, seen, errors, watch };
+  return { clock, looks, seen, errors, watch, client };
 }
 
 async function pass(clock: ManualClock, ms: number): Promise<void> {
@@ -98,6 +100,12 @@ describe('a watch', () => {
     const three = watching([model('a')], { signal: AbortSignal.abort() });
     await pass(three.clock, 5_000);
     expect(three.looks).toHaveLength(0);
+    const four = watching([model('a')]);
+    await pass(four.clock, 500);
+    expect(four.clock.pending).toBe(1);
+    // Not with its next look, which might be an hour away and would keep the process until then.
+    four.client.abort();
+    expect(four.clock.pending).toBe(0);
   });
 
   it.each<[string, unknown, object]>([
@@ -113,6 +121,7 @@ describe('a watch', () => {
         options,
         clock: new ManualClock(),
         random: Math.random,
+        closing: new AbortController().signal,
       }),
     ).toThrow(/uri|onChange|intervalMs|interval|onError|maxAgeMs/);
   });

@@ -12,6 +12,7 @@ import {
   type SeededModel,
   seedModel,
   startMlflow,
+  type TakeMlflowOptions,
   takeMlflow,
 } from '../../servers/index.js';
 
@@ -98,8 +99,8 @@ export class FetchLab {
   }
 }
 
-export async function openFetchLab(): Promise<FetchLab> {
-  const taken = await takeMlflow({ own: true });
+export async function openFetchLab(options: TakeMlflowOptions = {}): Promise<FetchLab> {
+  const taken = await takeMlflow({ own: true, ...options });
   if (isSkipped(taken)) console.warn(taken.skipped);
   return new FetchLab(taken);
 }

@@ -131,6 +131,18 @@ describe.skipIf(lab.reason !== '')('fetchModel', () => {
     expectFiles(path, files);
   });
 
+  it('says of names that MLflow lists and cannot serve that it has not got them', async () => {
+    for (const bad of ['what?', '%41.txt']) {
+      const { name } = await lab.seed({ MLmodel: 'm', [bad]: 'x' });
+      const cacheDir = lab.folder();
+      const fetched = lab
+        .client(lab.server.port)
+        .fetchModel(`models:/${name}/1`, { cacheDir, staleIfError: true });
+      await expect(fetched).rejects.toMatchObject({ response: { status: 404 } });
+      expect(modelsIn(cacheDir)).toBe(0);
+    }
+  });
+
   it('costs one request when the model is there, and none within maxAgeMs', async () => {
     const { name } = await lab.seed(FILES, { aliases: ['champion'] });
     const proxy = await lab.proxy();
