@@ -6,22 +6,11 @@ import {
 } from '@outlast/pg-retry';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type FaultProxy, startProxy } from '../../faults/index.js';
-import {
-  isSkipped,
-  type PostgresServer,
-  startStandby,
-  takePostgres,
-  waitFor,
-} from '../../servers/index.js';
+import { type PostgresServer, startStandby, waitFor } from '../../servers/index.js';
 import { ending } from '../support/errors.js';
+import { takeServer } from '../support/postgres-lab.js';
 
-const second = process.env['OUTLAST_PG_MAJOR'] === 'second';
-const taken = await takePostgres(second ? { major: 'second' } : {});
-const reason = isSkipped(taken)
-  ? taken.skipped
-  : taken.controllable
-    ? ''
-    : 'needs a server to kill';
+const { server: primary, reason } = await takeServer({ own: true });
 
 /** Whether the COMMIT came to the primary, and from there to the standby before it was promoted. */
 const LOSSES = [
@@ -31,7 +20,6 @@ const LOSSES = [
 ] as const;
 
 describe.skipIf(reason !== '')(`a COMMIT lost in a failover ${reason}`, () => {
-  const primary = taken as PostgresServer;
   let standby: PostgresServer;
   let proxy: FaultProxy;
   let pool: Pool;

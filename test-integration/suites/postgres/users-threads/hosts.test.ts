@@ -4,26 +4,14 @@ import { Pool, type RetryPoolConfig, retryInfo } from '@outlast/pg-retry';
 import { PrismaPg } from '@prisma/adapter-pg';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { startProxy } from '../../../faults/index.js';
-import {
-  isSkipped,
-  type PostgresServer,
-  startStandby,
-  takePostgres,
-} from '../../../servers/index.js';
+import { type PostgresServer, startStandby } from '../../../servers/index.js';
 import { ending, failureOf } from '../../support/errors.js';
+import { takeServer } from '../../support/postgres-lab.js';
 
-const second = process.env['OUTLAST_PG_MAJOR'] === 'second';
-const taken = await takePostgres(second ? { major: 'second' } : {});
-const reason = isSkipped(taken)
-  ? taken.skipped
-  : taken.controllable
-    ? ''
-    : 'needs a server with a standby';
-
+const { server: primary, reason } = await takeServer({ own: true });
 const NOBODY = '127.0.0.1:1';
 
 describe.skipIf(reason !== '')(`failover that hung or failed ${reason}`, async () => {
-  const primary = taken as PostgresServer;
   const standby = reason === '' ? await startStandby(primary) : primary;
   const pools: Pool[] = [];
 
