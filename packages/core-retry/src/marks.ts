@@ -43,6 +43,8 @@ interface Mark {
   /** The operation that surfaced the error. */
   readonly token: object;
   readonly sequence: number;
+  /** Nobody has tried it again: a policy around it may. */
+  readonly repeatable: boolean;
 }
 
 interface Store {
@@ -71,12 +73,14 @@ export function markSequence(): number {
   return store.sequence;
 }
 
-/** The mark that another owner put on this error after `since`: an inner policy gave up on it. */
-export function innerMark(error: unknown, owner: object, since: number): RetryInfo | undefined {
+/** The mark that another owner put on this error after `since`: unless it is repeatable, he gave up on it. */
+export function innerMark(
+  error: unknown,
+  owner: object,
+  since: number,
+): Pick<Mark, 'info' | 'repeatable'> | undefined {
   const mark = find(error);
-  return mark !== undefined && mark.owner !== owner && mark.sequence > since
-    ? mark.info
-    : undefined;
+  return mark !== undefined && mark.owner !== owner && mark.sequence > since ? mark : undefined;
 }
 
 /**
@@ -84,20 +88,29 @@ export function innerMark(error: unknown, owner: object, since: number): RetryIn
  * carries another operation's mark with another outcome. Drivers fail everything that is queued with
  * one error object, whether it was sent or not; then a copy is marked.
  */
-export function mark(error: unknown, info: RetryInfo, owner: object, token: object): unknown {
+export function mark(
+  error: unknown,
+  info: RetryInfo,
+  owner: object,
+  token: object,
+  repeatable = false,
+): unknown {
   if (!isObject(error)) return error;
   const earlier = store.marks.get(error);
   const foreign =
     earlier !== undefined && earlier.token !== token && earlier.info.outcome !== info.outcome;
   const surfacing = foreign ? copyError(error) : error;
   store.sequence += 1;
-  store.marks.set(surfacing, { info, owner, token, sequence: store.sequence });
+  store.marks.set(surfacing, { info, owner, token, sequence: store.sequence, repeatable });
   return surfacing;
 }
 
 /** The story of a call that no policy repeats. */
 export type CallInfo = Pick<RetryInfo, 'operation' | 'elapsedMs' | 'reason' | 'outcome'> &
-  Partial<Pick<RetryInfo, 'attempts'>>;
+  Partial<Pick<RetryInfo, 'attempts'>> & {
+    /** Nobody has tried it again: a policy around the call may. Default false: it has been given up. */
+    readonly repeatable?: boolean;
+  };
 
 const NONE: readonly never[] = Object.freeze([]);
 
@@ -112,9 +125,9 @@ export function markCall(
   owner: object,
   token: object = call,
 ): unknown {
-  const { operation, attempts = 1, elapsedMs, reason, outcome } = call;
+  const { operation, attempts = 1, elapsedMs, reason, outcome, repeatable } = call;
   const info = { operation, attempts, elapsedMs, delaysMs: NONE, reason, outcome, failures: NONE };
-  return mark(error, Object.freeze(info), owner, token);
+  return mark(error, Object.freeze(info), owner, token, repeatable);
 }
 
 /** Why a failure surfaces that is not retried. */

@@ -133,7 +133,7 @@ export class Story {
     return isUnwanted(this.settings, value);
   }
 
-  /** Keeps a failure of the current attempt in mind and says what it means. */
+  /** Keeps a failure of the current attempt in mind and says what it means, and who has given up on it before. */
   protected note(error: unknown): { readonly failure: Failure; readonly inner?: RetryInfo } {
     const { attempt, settings, call, host } = this;
     this.running = false;
@@ -142,9 +142,9 @@ export class Story {
       return { failure: UNWANTED };
     }
     const inner = innerMark(error, host, attempt.since);
-    const failure = judge(error, attempt, settings, call, inner);
+    const failure = judge(error, attempt, settings, call, inner?.info);
     this.remember(error, failure);
-    return inner === undefined ? { failure } : { failure, inner };
+    return inner === undefined || inner.repeatable ? { failure } : { failure, inner: inner.info };
   }
 
   /** It has been found out that the last failure had no effect. */

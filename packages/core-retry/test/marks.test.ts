@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { isOutcomeUnknown, type RetryInfo, RetryPolicy, retryInfo } from '@outlast/core-retry';
-import { mark } from '@outlast/core-retry/connector';
+import { mark, markCall } from '@outlast/core-retry/connector';
 import { failTimes, ManualClock } from '@outlast/core-retry/testing';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { bench, coded, REFUSED, RESET, rejection, settled } from './helpers.js';
@@ -279,6 +279,27 @@ describe('3.25 retries do not multiply across layers', () => {
     await clock.runUntilSettled(settled(outer.execute(wrapping)));
     expect(work.calls).toBe(9);
   });
+
+  it.each([
+    ['not-applied', 3],
+    ['unknown', 1],
+  ] as const)(
+    '3.25 what a connector only marked, as nobody’s to repeat, is judged by the outer one: %s',
+    async (outcome, calls) => {
+      const { clock, outer } = layers({ idempotent: false });
+      const work = failTimes([coded(REFUSED), coded(REFUSED)], 'v');
+      const marking = async () => {
+        try {
+          return await work();
+        } catch (error) {
+          const call = { operation: 'call', elapsedMs: 0, reason: 'exhausted', outcome } as const;
+          throw markCall(error, { ...call, repeatable: true }, work);
+        }
+      };
+      await clock.runUntilSettled(settled(outer.execute(marking)));
+      expect(work.calls).toBe(calls);
+    },
+  );
 
   it('3.4 what the inner policy was made to give up by its attempt is judged by the outer one', async () => {
     const { clock, inner, outer } = layers({ attemptTimeoutMs: 50 });

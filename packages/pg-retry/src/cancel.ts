@@ -1,5 +1,6 @@
+import { Socket } from 'node:net';
 import driver from 'pg';
-import { type CancelConnection, internals } from './driver.js';
+import { addressOf, type CancelConnection, internals } from './driver.js';
 
 const CANCEL_TIMEOUT_MS = 2000;
 
@@ -12,9 +13,10 @@ export function cancelStatement(client: driver.ClientBase): Promise<void> {
   if (processID == null || secretKey == null || port === undefined) return Promise.resolve();
   return new Promise((resolve) => {
     const connection = new driver.Connection({
+      stream: socketTo(addressOf(client).host),
       ssl,
       sslNegotiation,
-    } as driver.ConnectionConfig) as unknown as CancelConnection;
+    } as object) as unknown as CancelConnection;
     const timer = setTimeout(() => done(), CANCEL_TIMEOUT_MS);
     const done = (): void => {
       clearTimeout(timer);
@@ -32,4 +34,12 @@ export function cancelStatement(client: driver.ClientBase): Promise<void> {
     if (host?.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
     else connection.connect(port, host);
   });
+}
+
+/** Goes to one address, whatever name it is told; TLS is still for the name. */
+function socketTo(address: string): Socket {
+  const socket = new Socket();
+  if (address.startsWith('/')) return socket;
+  const connect = socket.connect.bind(socket) as (port: number, host: string) => Socket;
+  return Object.assign(socket, { connect: (port: number) => connect(port, address) });
 }

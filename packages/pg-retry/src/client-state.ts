@@ -3,6 +3,7 @@ import type driver from 'pg';
 import { internals } from './driver.js';
 import { markStatement } from './marks.js';
 import type { ServerFacts } from './server-facts.js';
+import { callbackIn } from './statement-callback.js';
 import { follow, isSubmittable } from './submittable.js';
 
 /** What we know of one client of the pool. */
@@ -15,9 +16,10 @@ export class ClientState {
   poisoned = false;
   /** The server behind it, noted with its first tracked transaction. */
   facts: ServerFacts | undefined;
-  /** Statements handed to the driver, and statements that it has settled, in the same order. */
+  /** How many statements were handed to the driver. */
   issued = 0;
-  settled = 0;
+  /** The numbers of those that it has not settled yet, in order: the first one runs, the others are queued. */
+  readonly open: Set<number> = new Set();
   /** The number of the statement that was running when the connection broke. */
   brokeAt: number | undefined;
   /** The answer to a COMMIT was lost on it. */
@@ -54,8 +56,6 @@ export class ClientState {
   }
 }
 
-type Callback = (error: unknown, result?: unknown) => void;
-
 /**
  * Puts our `query` on one client, calling through to whatever its prototype has at that moment (tracers
  * patch that). The client stays the same object: ORMs key maps by it.
@@ -77,15 +77,20 @@ export function watchStatements(
       return original.apply(client, args);
     }
     const statement = markStatement(client, state, policy, args[0]);
-    const at = args.findIndex((argument) => typeof argument === 'function');
-    if (at > 0) {
-      const callback = args[at] as Callback;
-      args[at] = (error: unknown, result: unknown) =>
-        error ? callback(statement.failed(error)) : callback(statement.succeeded(error), result);
-      return original.apply(client, args);
+    const callback = callbackIn(args);
+    callback?.replace((error, value) =>
+      error
+        ? callback.original(statement.failed(error))
+        : callback.original(statement.succeeded(error), value),
+    );
+    let result: unknown;
+    try {
+      result = original.apply(client, args);
+    } catch (error) {
+      statement.withdraw();
+      throw error;
     }
-    const result = original.apply(client, args);
-    if (!(result instanceof Promise)) return result;
+    if (callback !== undefined || !(result instanceof Promise)) return result;
     return result.then(
       (value: unknown) => {
         statement.succeeded();

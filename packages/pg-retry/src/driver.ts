@@ -28,11 +28,13 @@ export interface ClientInternals {
     rawListeners(event: 'readyForQuery'): { call(on: unknown): void }[];
     /** Text by name, of what the session has prepared. */
     parsedStatements?: Record<string, string>;
-    stream?: Pick<Socket, 'bytesRead' | 'bytesWritten' | 'destroy'>;
+    stream?: Pick<Socket, 'bytesRead' | 'bytesWritten' | 'destroy'> & Partial<Peer>;
   };
   /** Since pg 8.21. */
   getTransactionStatus?: () => 'I' | 'T' | 'E' | null;
 }
+
+type Peer = Pick<Socket, 'remoteAddress' | 'remotePort'>;
 
 /** Somebody who waits for a client in pg-pool's queue. */
 export interface PendingItem {
@@ -65,6 +67,16 @@ export const basePool = driver.Pool.prototype as unknown as PoolInternals & {
 
 export function internals(client: unknown): ClientInternals {
   return client as ClientInternals;
+}
+
+/**
+ * Where a client's connection goes, or the folder of its Unix socket. Not by name: after a failover behind
+ * it, a name leads to another machine.
+ */
+export function addressOf(client: unknown): { readonly host: string; readonly port: number } {
+  const { host = 'localhost', port = 5432, connection } = internals(client);
+  const { remoteAddress = host, remotePort = port } = connection?.stream ?? {};
+  return { host: remoteAddress, port: remotePort };
 }
 
 /** The parts of pg's Connection with which a CancelRequest is sent. */

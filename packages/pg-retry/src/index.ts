@@ -12,18 +12,14 @@ export {
 } from '@outlast/core-retry';
 export type { QueryExtras, TransactionContext } from '@outlast/core-retry/connector';
 export * from 'pg';
-export {
-  classifyPg,
-  isFatal,
-  isServerError,
-  RETRYABLE_ERROR_CODES,
-  RETRYABLE_SQLSTATES,
-} from './classify.js';
+export { classifyPg, isFatal, isServerError } from './classify.js';
+export { RETRYABLE_ERROR_CODES } from './client-errors.js';
 export type { CommitMarkerOption } from './commit-marker.js';
 export type { Health } from './health.js';
 export type { HostAddress, Target } from './host-list.js';
 export type { ListenGap, ListenHandler, ListenOptions, Subscription } from './listen-options.js';
 export { pgRetry, type RetryPoolConfig } from './options.js';
+export { RETRYABLE_SQLSTATES } from './sqlstates.js';
 export type { Transaction } from './transaction.js';
 export type { IsolationLevel, TransactionBody, TransactionOptions } from './transaction-call.js';
 export { Pool };

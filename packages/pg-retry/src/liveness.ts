@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import type { Clock, Timer } from '@outlast/core-retry';
 import type driver from 'pg';
-import { internals } from './driver.js';
+import { addressOf, internals } from './driver.js';
 
 /** Default of `livenessMs`, in milliseconds. */
 export const LIVENESS_MS = 10_000;
@@ -103,7 +103,7 @@ export class Liveness {
 
   async #examine(client: driver.ClientBase): Promise<void> {
     const watched = this.#watched.get(client) as Watched;
-    const { host = 'localhost', port = 5432 } = internals(client);
+    const { host, port } = addressOf(client);
     watched.asking = true;
     const limitMs = Math.min(this.#livenessMs / LOOKS, LONGEST_ASK_MS);
     let refused = 0;

@@ -13,6 +13,8 @@ export interface StatementMark {
   /** What surfaces: the driver's own error, marked. */
   failed(error: unknown): unknown;
   succeeded<T>(value?: T): T | undefined;
+  /** The driver refused it by a throw: it was never in the queue. */
+  withdraw(): void;
 }
 
 /**
@@ -27,20 +29,25 @@ export function markStatement(
 ): StatementMark {
   state.issued += 1;
   const number = state.issued;
+  state.open.add(number);
   const { clock } = policy.settings;
   const start = clock.now();
   return {
     succeeded(value) {
-      state.settled = number;
+      state.open.delete(number);
       return value;
+    },
+    withdraw() {
+      state.open.delete(number);
     },
     failed(error) {
       const { _queryable, _ending, pipeline } = internals(client);
       const broken = _queryable === false || _ending === true;
+      const [running] = state.open;
       // What ended the connection hit the statement that ran; nothing behind it was sent any more.
-      if (isFatal(error) || (broken && !isServerError(error))) state.brokeAt ??= state.settled + 1;
-      const queued = number !== state.settled + 1 || number > (state.brokeAt ?? number);
-      state.settled = number;
+      if (isFatal(error) || (broken && !isServerError(error))) state.brokeAt ??= running;
+      const queued = number !== running || number > (state.brokeAt ?? number);
+      state.open.delete(number);
       if (isReadTimeout(error)) state.poisoned = true;
       const name = preparedName(config);
       if (name !== undefined && forgetPrepared(client, error, name)) state.poisoned = true;
@@ -57,6 +64,7 @@ export function markStatement(
         elapsedMs: clock.now() - start,
         reason: reasonOf(failure),
         outcome: failure.outcome,
+        repeatable: true,
       };
       return markCall(error, call, state);
     },

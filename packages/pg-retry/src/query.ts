@@ -219,7 +219,9 @@ export class QueryCall implements CallOptions<driver.QueryResult>, Patience {
       return result;
     } catch (error) {
       const intact = error instanceof NotARead || (isServerError(error) && !isFatal(error));
+      const stopped = isReadTimeout(error) ? cancelStatement(client) : undefined;
       this.#release(client, intact ? undefined : (error as Error));
+      await stopped;
       if (!(error instanceof NotARead)) throw error;
       this.#refused = true;
       throw this.#lost;

@@ -3,6 +3,7 @@ import { savepoint } from '@outlast/core-retry/connector';
 import type driver from 'pg';
 import { classifyPg, isFatal, isServerError } from './classify.js';
 import { forgetPrepared, preparedName, stalePrepared, unnamed } from './prepared.js';
+import { callbackIn } from './statement-callback.js';
 import { textOf } from './statement-outcome.js';
 import { controlsTransaction } from './transaction-control.js';
 
@@ -102,25 +103,20 @@ export class Transaction {
   }
 
   #query(args: unknown[]): unknown {
-    const at = args.findIndex((argument, i) => i > 0 && typeof argument === 'function');
     const refusal = this.#refusal(args[0]);
-    if (refusal !== undefined) {
-      if (at < 0) return Promise.reject(refusal);
-      const callback = args[at] as (error: unknown) => void;
-      process.nextTick(callback, refusal);
-      return undefined;
-    }
-    const send = this.#client.query as (...args: unknown[]) => unknown;
     const [config] = args;
     if (this.#nameless && preparedName(config) !== undefined) args[0] = unnamed(config as object);
-    if (at >= 0) {
-      const callback = args[at] as (error: unknown, result?: unknown) => void;
-      args[at] = (error: unknown, result: unknown) => {
-        if (error) this.note(error, config);
-        callback(error, result);
-      };
-      return send.apply(this.#client, args);
+    const callback = callbackIn(args);
+    if (refusal !== undefined) {
+      if (callback === undefined) return Promise.reject(refusal);
+      process.nextTick(callback.original, refusal);
+      return undefined;
     }
+    callback?.replace((error, result) => {
+      if (error) this.note(error, config);
+      callback.original(error, result);
+    });
+    const send = this.#client.query as (...args: unknown[]) => unknown;
     const result = send.apply(this.#client, args);
     if (!(result instanceof Promise)) return result;
     return result.catch((error: unknown) => {

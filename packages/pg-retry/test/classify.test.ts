@@ -2,14 +2,14 @@ import type { Category, Failure, Outcome, Phase } from '@outlast/core-retry';
 import fc from 'fast-check';
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
+import { classifyPg, isFatal, isServerError } from '../src/classify.js';
 import {
-  classifyPg,
-  isFatal,
-  isServerError,
+  ERROR_CODES,
+  MESSAGE_STARTS,
+  MESSAGES,
   RETRYABLE_ERROR_CODES,
-  RETRYABLE_SQLSTATES,
-} from '../src/classify.js';
-import { CACHED_PLAN, SQLSTATE_CLASSES, SQLSTATES } from '../src/sqlstates.js';
+} from '../src/client-errors.js';
+import { CACHED_PLAN, RETRYABLE_SQLSTATES, SQLSTATE_CLASSES, SQLSTATES } from '../src/sqlstates.js';
 
 const PHASES: readonly Phase[] = ['acquire', 'connect', 'sent', 'commit'];
 
@@ -270,7 +270,11 @@ type MessageCase = readonly [
 ];
 
 // Every row of reference/sql.md §2b without a code, and the rest of pg's own errors.
-const MESSAGES: readonly MessageCase[] = [
+const MESSAGE_CASES: readonly MessageCase[] = [
+  ['server is in hot standby mode', 'unavailable', true, 'not-applied'],
+  ['server is not in hot standby mode', 'unavailable', true, 'not-applied'],
+  ['session is read-only', 'unavailable', true, 'not-applied'],
+  ['session is not read-only', 'unavailable', true, 'not-applied'],
   ['Connection terminated unexpectedly', 'network', true, 'unknown'],
   ['Connection terminated', 'network', true, 'unknown'],
   ['Connection terminated due to connection timeout', 'timeout', true, 'not-applied'],
@@ -294,6 +298,8 @@ const MESSAGES: readonly MessageCase[] = [
     false,
     'not-applied',
   ],
+  ['Client was passed a null or undefined query', 'invalid', false, 'not-applied'],
+  ['URI malformed', 'invalid', false, 'not-applied'],
   [
     'A query must have either text or a name. Supplying neither is unsupported.',
     'invalid',
@@ -324,7 +330,7 @@ const MESSAGES: readonly MessageCase[] = [
 ];
 
 describe('errors of pg without a code', () => {
-  it.each(MESSAGES)('%s: %s, transient %s, sent %s', (message, ...expected) => {
+  it.each(MESSAGE_CASES)('%s: %s, transient %s, sent %s', (message, ...expected) => {
     expectFailure(new Error(message), ...expected);
   });
 
@@ -389,9 +395,37 @@ describe('the tables', () => {
     }
   });
 
-  it('have a test for every code without SQLSTATE', () => {
+  it('have a test for every code and message without SQLSTATE', () => {
     const codes = new Set(CODES.map(([code]) => code));
-    for (const code of RETRYABLE_ERROR_CODES) expect(codes, code).toContain(code);
+    for (const code of ERROR_CODES.keys()) expect(codes, code).toContain(code);
+    const messages = MESSAGE_CASES.map(([message]) => message);
+    for (const message of MESSAGES.keys()) expect(messages, message).toContain(message);
+    for (const [start] of MESSAGE_STARTS) {
+      expect(
+        messages.some((message) => message.startsWith(start)),
+        start,
+      ).toBe(true);
+    }
+  });
+
+  it('have a test for every row of the reference without SQLSTATE', () => {
+    const codes = CODES.map(([code]) => code);
+    const reference = `ECONNREFUSED ENOTFOUND EAI_AGAIN EHOSTUNREACH ENETUNREACH EADDRNOTAVAIL CONNECT_TIMEOUT
+      ETIMEDOUT ECONNRESET EPIPE CONNECTION_CLOSED`;
+    for (const code of reference.split(/\s+/)) expect(codes, code).toContain(code);
+    const messages = MESSAGE_CASES.map(([message]) => message);
+    for (const message of [
+      'Connection terminated unexpectedly',
+      'Connection terminated due to connection timeout',
+      'timeout expired',
+      'timeout exceeded when trying to connect',
+      'Client has encountered a connection error and is not queryable',
+      'Client was closed and is not queryable',
+      'Query read timeout',
+      'Cannot use a pool after calling end on the pool',
+    ]) {
+      expect(messages, message).toContain(message);
+    }
   });
 
   it('make the lists of retryable codes', () => {

@@ -55,6 +55,14 @@ describe('the liveness of a statement’s server', () => {
     });
   });
 
+  it('asks the machine that the connection goes to, not whoever has its name by now', async () => {
+    const silent = client();
+    Object.assign(silent.connection.stream, { remoteAddress: '10.0.0.7', remotePort: 6001 });
+    const { pass, asked } = setUp([silent], [false, false]);
+    for (let look = 0; look < 3; look++) await pass(5000);
+    expect(asked).toEqual(['10.0.0.7:6001 5000 ms', '10.0.0.7:6001 5000 ms']);
+  });
+
   it('leaves a slow statement alone whose server answers, and asks again after another silence', async () => {
     const slow = client();
     const { pass, asked } = setUp([slow], [false, true]);

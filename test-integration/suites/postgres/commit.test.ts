@@ -8,19 +8,13 @@ import {
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type FaultProxy, startProxy } from '../../faults/index.js';
-import { isSkipped, type PostgresServer, takePostgres, waitFor } from '../../servers/index.js';
+import { waitFor } from '../../servers/index.js';
+import { takeServer } from '../support/postgres-lab.js';
 import { killSeries } from './kill-series.js';
 
-const second = process.env['OUTLAST_PG_MAJOR'] === 'second';
-const taken = await takePostgres(second ? { major: 'second', log: 'all' } : { log: 'all' });
-const reason = isSkipped(taken)
-  ? taken.skipped
-  : taken.controllable
-    ? ''
-    : 'needs a server to kill';
+const { server, reason } = await takeServer({ own: true, log: 'all' });
 
 describe.skipIf(reason !== '')(`a lost COMMIT ${reason}`, () => {
-  const server = taken as PostgresServer;
   let proxy: FaultProxy;
   let pool: Pool;
   let tables = 0;

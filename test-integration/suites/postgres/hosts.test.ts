@@ -3,24 +3,17 @@ import { type AddressInfo, createServer } from 'node:net';
 import { isOutcomeUnknown, Pool, type RetryPoolConfig, retryInfo } from '@outlast/pg-retry';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import {
-  isSkipped,
   type NativePostgres,
   type PostgresServer,
   startStandby,
-  takePostgres,
   waitFor,
 } from '../../servers/index.js';
 import { failureOf } from '../support/errors.js';
+import { takeServer } from '../support/postgres-lab.js';
 
 const WORKERS = 20;
 
-const second = process.env['OUTLAST_PG_MAJOR'] === 'second';
-const taken = await takePostgres(second ? { major: 'second' } : {});
-const reason = isSkipped(taken)
-  ? taken.skipped
-  : taken.controllable
-    ? ''
-    : 'needs a server with a standby';
+const { server: taken, reason } = await takeServer({ own: true });
 
 describe.skipIf(reason !== '')(`several hosts ${reason}`, async () => {
   // Each test finds the pair as the one before has left it: first a primary and its standby.

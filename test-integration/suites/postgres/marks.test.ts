@@ -190,6 +190,51 @@ describe.skipIf(lab.reason)(`an error on a client that is checked out ${lab.reas
     expect(pool.idleCount).toBe(1);
   });
 
+  it.each([
+    [
+      'one behind it has timed out in the queue',
+      async (client: pg.PoolClient) => {
+        const { message } = await failureOf(
+          client.query({ text: 'select 1', query_timeout: 50 } as pg.QueryConfig),
+        );
+        expect(message).toBe('Query read timeout');
+      },
+    ],
+    [
+      'the driver has refused one behind it by a throw',
+      async (client: pg.PoolClient) => {
+        expect(() => client.query(null as never)).toThrow(/null or undefined query/);
+      },
+    ],
+  ])('of the one that was sent is unknown although %s', async (_, behind) => {
+    const table = await lab.table();
+    const pool = lab.pool();
+    const client = await pool.connect();
+    const sent = failureOf(client.query(`insert into ${table} select 'x' from pg_sleep(20)`));
+    await waitFor(async () => (await lab.sessions()).some((one) => one.state === 'active'));
+    await behind(client);
+    await terminateBackends(lab.server);
+    expect(outcomes([await sent])).toEqual(['unknown']);
+    client.release();
+  });
+
+  it('is told to a callback that rides in the config, which stays as it is', async () => {
+    const table = await lab.table();
+    const pool = lab.pool();
+    const client = await pool.connect();
+    const told: unknown[] = [];
+    const callback = (error: unknown): unknown => told.push(error);
+    const config = Object.freeze({ text: `insert into ${table} values ('x')`, callback });
+    void client.query(config as never);
+    await waitFor(() => told.length === 1, { what: 'the callback' });
+    lab.proxy.arm({ when: { bytes: `into ${table}` }, fault: 'cut-after' });
+    void client.query(config as never);
+    await waitFor(() => told.length === 2, { what: 'the callback' });
+    expect([told[0], outcomes([told[1]])]).toEqual([null, ['unknown']]);
+    client.release();
+    expect(await lab.count(table)).toBe(2);
+  });
+
   it('is marked again on a client that pool.query has used in between', async () => {
     const table = await lab.table();
     const pool = lab.pool({ max: 1 });

@@ -82,6 +82,15 @@ describe.skipIf(lab.reason)(`the health of a pool ${lab.reason}`, () => {
     expect(await lab.count(table)).toBe(0);
   });
 
+  it('stops each replay of a read, too, that times out', async () => {
+    const pool = lab.pool({ query_timeout: 200, retry: { maxAttempts: 3, baseDelayMs: 10 } });
+    const error = await failureOf(pool.query('select pg_sleep(20)'));
+    expect(error.message).toBe('Query read timeout');
+    expect(retryInfo(error)).toMatchObject({ attempts: 3, reason: 'exhausted' });
+    const running = async () => (await lab.sessions()).filter(({ state }) => state === 'active');
+    await waitFor(async () => (await running()).length === 0, { what: 'nothing to run any more' });
+  });
+
   it.each([
     ['open', 'select 1'],
     ['failed', 'select 1 / 0'],

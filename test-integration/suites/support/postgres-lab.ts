@@ -6,7 +6,6 @@ import { type FaultProxy, startProxy } from '../../faults/index.js';
 import {
   isSkipped,
   type PostgresServer,
-  type Skipped,
   type TakeOptions,
   takePostgres,
   waitFor,
@@ -28,18 +27,13 @@ export class PostgresLab {
   readonly reason: string;
   /** In front of the server, new for each test. */
   proxy!: FaultProxy;
-  readonly #taken: PostgresServer | Skipped;
+  readonly server: PostgresServer;
   readonly #pools: { readonly ended: boolean; end(): Promise<void> }[] = [];
   #names = 0;
 
-  constructor(taken: PostgresServer | Skipped, own: boolean) {
-    this.#taken = taken;
-    if (isSkipped(taken)) this.reason = taken.skipped;
-    else this.reason = own && !taken.controllable ? 'needs a server that it may stop and kill' : '';
-  }
-
-  get server(): PostgresServer {
-    return this.#taken as PostgresServer;
+  constructor({ server, reason }: TakenServer) {
+    this.server = server;
+    this.reason = reason;
   }
 
   /** Call it first in the `describe`. */
@@ -131,10 +125,26 @@ export class PostgresLab {
   }
 }
 
-export async function openLab(options: LabOptions = {}): Promise<PostgresLab> {
+interface TakenServer {
+  /** Not to be touched if there is a reason not to. */
+  readonly server: PostgresServer;
+  /** Why there is nothing to test against; empty if there is. */
+  readonly reason: string;
+}
+
+/** A server of the major that this project runs on, for suites that break more than a lab has. */
+export async function takeServer(options: LabOptions = {}): Promise<TakenServer> {
   const { own = false, ...take } = options;
   const second = process.env['OUTLAST_PG_MAJOR'] === 'second';
   const taken = await takePostgres(second ? { ...take, major: 'second' } : take);
-  if (isSkipped(taken)) console.warn(taken.skipped);
-  return new PostgresLab(taken, own);
+  if (isSkipped(taken)) {
+    console.warn(taken.skipped);
+    return { server: undefined as never, reason: taken.skipped };
+  }
+  const missing = own && !taken.controllable ? 'needs a server that it may stop and kill' : '';
+  return { server: taken, reason: missing };
+}
+
+export async function openLab(options: LabOptions = {}): Promise<PostgresLab> {
+  return new PostgresLab(await takeServer(options));
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { failureOf } from '../../support/errors.js';
 import { executions } from '../../support/log.js';
 import type { PostgresLab } from '../../support/postgres-lab.js';
-import { insert } from './tables.js';
+import { barrier, insert } from './tables.js';
 
 /** How it begins, by its options. */
 export function optionCases(lab: PostgresLab): void {
@@ -79,6 +79,16 @@ export function optionCases(lab: PostgresLab): void {
       const texts = executions(await log()).map((one) => one.text.trim());
       expect(texts).toHaveLength(3);
       expect(texts[0]).toMatch(/^BEGIN; SELECT pg_current_xact_id\(\)/);
+    });
+
+    it('probes once a host whether transactions can be followed, however many begin at once', async () => {
+      const pool = lab.pool({ max: 5 });
+      const log = await lab.logMark();
+      const together = barrier(5);
+      const one = () => pool.transaction(async () => together());
+      await Promise.all([1, 2, 3, 4, 5].map(one));
+      await pool.transaction(() => 'once more');
+      expect((await log()).match(/to_regprocedure\('pg_current_xact_id/g)).toHaveLength(1);
     });
 
     it('takes only a function, and only options that it knows', async () => {
