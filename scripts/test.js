@@ -125,6 +125,7 @@ await check(
   ['scripts/demo.js', 'redis', '--seconds', '40'],
   NO_SERVER,
 );
+await check('demo of MySQL', process.execPath, ['scripts/demo.js', 'mysql'], NO_SERVER);
 await check('demo of Kafka', process.execPath, ['scripts/demo.js', 'kafka'], NO_SERVER);
 await check(
   'demo of MLflow',

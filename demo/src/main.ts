@@ -94,7 +94,7 @@ function conclude(
   const outageMs = run.chronicle.longestOutageMs;
   const judged = (seenIn: string[]): Report => ({
     ...{ drill, run, outcome, results, ...rest },
-    verdict: judge(drill, results, outageMs, seenIn),
+    verdict: judge(drill, results, outageMs, seenIn, rest.eventLoopMaxMs),
   });
   const draft = judged([]);
   const texts = {

@@ -1,5 +1,6 @@
 import driver, { type Connection } from 'mysql2';
 import { connectPatiently, makeConnection } from './create-connection.js';
+import { inPlaceOf } from './default-export.js';
 import type { CallbackFace } from './faces.js';
 import type { RetryConnectionOptions, RetryPoolOptions } from './options.js';
 import { makePool, RetryPool } from './pool.js';
@@ -22,7 +23,12 @@ export function createPool(options: string | RetryPoolOptions): CallbackFace {
   return makePool(options) as unknown as CallbackFace;
 }
 
-/** One connection, as the driver's. Nothing is replayed on it; its errors are marked. */
+/**
+ * One connection, as the driver's: it is there at once, and connects by itself. It waits out an outage while
+ * it connects; what it is asked meanwhile waits with it. Nothing is replayed on it; its errors are marked.
+ *
+ * @throws OptionError naming the option or environment variable, the value and what is valid
+ */
 export function createConnection(connectionUri: string): Connection;
 export function createConnection(options: RetryConnectionOptions): Connection;
 export function createConnection(options: string | RetryConnectionOptions): Connection {
@@ -34,25 +40,12 @@ export function connect(options: string | RetryConnectionOptions): Connection {
   return createConnection(options as RetryConnectionOptions);
 }
 
-// The driver's default export with ours in place of its own; its getters stay getters.
-const drop: typeof driver = Object.create(
-  Object.getPrototypeOf(driver),
-  Object.getOwnPropertyDescriptors(driver),
-);
-const ours = {
+const drop: typeof driver = inPlaceOf(driver, {
   createPool,
   createConnection,
   connect,
   Pool,
   createPoolPromise: (options: string | RetryPoolOptions): unknown => makePool(options).promise(),
   createConnectionPromise: connectPatiently,
-};
-for (const [name, value] of Object.entries(ours)) {
-  Object.defineProperty(drop, name, {
-    value,
-    enumerable: true,
-    configurable: true,
-    writable: true,
-  });
-}
+});
 export default drop;

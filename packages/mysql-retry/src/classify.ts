@@ -144,6 +144,7 @@ function classify(error: unknown, phase: Phase): Failure {
   const number = errnoOf(error);
   if (number !== undefined) return classifyServerError(error, number, phase);
   const code = text(error, 'code');
+  if (code === 'HANDSHAKE_SSL_ERROR' && brokeOff(error)) return failure(unreachable, phase, code);
   const known = code === '' ? MESSAGES.get(text(error, 'message')) : CODES.get(code);
   if (known !== undefined) return failure(known, phase, code);
   // The socket file of a server that is down.
@@ -152,6 +153,12 @@ function classify(error: unknown, phase: Phase): Failure {
   }
   if (TLS_CODE.test(code)) return failure(refused, phase, code);
   return classifySystemError(error, phase) ?? classifyOther(error, phase);
+}
+
+/** The driver calls every failure of TLS by one code, a wire that was cut in the middle of it included. */
+function brokeOff(error: unknown): boolean {
+  const lost = /^Client network socket disconnected before secure TLS connection/;
+  return text(error, 'syscall') !== '' || lost.test(text(error, 'message'));
 }
 
 // A value that the driver could not write, or a bug in a `typeCast`: not what a service does.

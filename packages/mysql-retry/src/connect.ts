@@ -106,10 +106,12 @@ export class Connector {
   demoted(connection: PoolConnection, error: unknown): void {
     dropSocket(connection);
     const { _freeConnections: free, _allConnections: all } = this.pool;
-    for (const idle of listed(free)) dropSocket(idle);
+    const alike = ({ config }: PoolConnection): boolean =>
+      config.host === connection.config.host && config.port === connection.config.port;
+    for (const idle of listed(free)) if (alike(idle)) dropSocket(idle);
     if (!this.servers.several) return;
-    for (const busy of listed(all)) stateOf(busy).poisoned = true;
-    this.reconnect.failed(error);
+    for (const busy of listed(all)) if (alike(busy)) stateOf(busy).poisoned = true;
+    if (this.servers.aimsAt(connection.config)) this.reconnect.failed(error);
   }
 
   close(): void {
@@ -158,6 +160,7 @@ export class Connector {
     const { acquireTimeoutMs, pingAfterIdleMs } = this.settings;
     const { clock } = this.policy.settings;
     let timer: Timer | undefined;
+    let late = false;
     const waiter: ConnectionCallback = (error, connection) => {
       if (connection === undefined) {
         timer?.cancel();
@@ -166,7 +169,11 @@ export class Connector {
       }
       const state = stateOf(connection);
       if (state.idleSince > 0 && clock.now() - state.idleSince > pingAfterIdleMs) {
-        this.prove(connection, waiter);
+        this.prove(connection, (alive) => {
+          if (alive) waiter(undefined, connection);
+          else if (late) callback(acquireTimeout(acquireTimeoutMs));
+          else this.enter(waiter);
+        });
         return;
       }
       timer?.cancel();
@@ -174,8 +181,9 @@ export class Connector {
     };
     if (acquireTimeoutMs !== Infinity) {
       timer = clock.setTimeout(() => {
-        // One that is being dialled for him is bounded by the time that connecting may take.
+        // One that is dialled or proved for him now is bounded by the time that this may take.
         if (this.withdraw(waiter)) callback(acquireTimeout(acquireTimeoutMs));
+        else late = true;
       }, acquireTimeoutMs);
     }
     return waiter;
@@ -192,8 +200,8 @@ export class Connector {
     return false;
   }
 
-  /** Pings what was idle for long; what does not answer is dropped, and the next one tried. */
-  private prove(connection: PoolConnection, waiter: ConnectionCallback): void {
+  /** Pings what was idle for long; what does not answer is dropped. */
+  private prove(connection: PoolConnection, proved: (alive: boolean) => void): void {
     const { clock } = this.policy.settings;
     const { idleSince } = stateOf(connection);
     let settled = false;
@@ -202,12 +210,8 @@ export class Connector {
       settled = true;
       timer.cancel();
       stateOf(connection).idleSince = 0;
-      if (!error) {
-        waiter(undefined, connection);
-        return;
-      }
-      dropSocket(connection);
-      this.enter(waiter);
+      if (error) dropSocket(connection);
+      proved(!error);
     };
     const timer = clock.setTimeout(() => {
       // What has been idle for as long hangs on the same dead wire, most likely.
@@ -250,13 +254,15 @@ export class Connector {
     }, waitMs);
   }
 
-  private dial(waiter: ConnectionCallback): void {
+  private dial(waiter: ConnectionCallback, elsewhere = this.servers.several): void {
     this.servers.aim();
+    const failed = (error: unknown): void => {
+      if (elsewhere && this.isOutage(error)) this.dialElsewhere(waiter);
+      else waiter(error);
+    };
     base.getConnection.call(this.pool, (error, connection) => {
-      if (connection === undefined || stateOf(connection).accepted) {
-        waiter(error, connection);
-        return;
-      }
+      if (connection === undefined) return failed(error);
+      if (stateOf(connection).accepted) return waiter(undefined, connection);
       this.servers.check(connection).then(
         () => {
           stateOf(connection).accepted = true;
@@ -265,10 +271,18 @@ export class Connector {
         },
         (refusal: unknown) => {
           dropSocket(connection);
-          waiter(refusal);
+          failed(refusal);
         },
       );
     });
+  }
+
+  /** The server that served last serves no more: another may, before anybody has to wait. */
+  private dialElsewhere(waiter: ConnectionCallback): void {
+    this.servers.find().then(() => {
+      if (!this.pool._closed && this.hasRoom) this.dial(waiter, false);
+      else base.getConnection.call(this.pool, waiter);
+    }, waiter);
   }
 
   private async probe(): Promise<void> {

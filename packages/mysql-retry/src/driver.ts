@@ -19,7 +19,7 @@ export interface Command extends EventEmitter {
 }
 
 /** A list of the pool's: `denque`, later mysql2's own ring. */
-interface Queue<T> {
+export interface Queue<T> {
   readonly length: number;
   get(index: number): T | undefined;
   push(item: T): number;
@@ -44,14 +44,23 @@ export interface CoreConnection extends EventEmitter {
   readonly config: ConnectionConfig;
   readonly threadId: number | null;
   readonly stream: Socket;
-  readonly _command?: Command | null | undefined;
-  readonly _closing?: boolean;
+  _command?: Command | null | undefined;
+  _commands: Queue<Command>;
+  _closing?: boolean;
+  connectTimeout?: NodeJS.Timeout | null;
   /** What the server introduced itself with; null before that. */
   readonly _handshakePacket?: unknown;
   /** Its reader cannot keep up. */
   readonly _paused?: boolean;
-  readonly _fatalError?: unknown;
-  readonly _protocolError?: unknown;
+  _fatalError?: unknown;
+  _protocolError?: unknown;
+  /** Fails what is queued, and tells of it. */
+  _notifyError(error: unknown): void;
+  /** As {@link _notifyError}; it takes no commands from then on. */
+  _handleFatalError(error: unknown): void;
+  _resetSequenceId(): void;
+  /** Without a packet: begins with the command whose turn it is. */
+  handlePacket(packet?: unknown): void;
   addCommand(command: Command): Command;
   _addCommandClosedState(command: Command): void;
   connect(callback: (error: unknown) => void): void;
@@ -62,6 +71,7 @@ export interface CoreConnection extends EventEmitter {
   ping(callback: (error: unknown) => void): Command;
   reset(callback: (error: unknown) => void): Command;
   end(callback?: (error: unknown) => void): unknown;
+  close(): void;
   destroy(): void;
 }
 

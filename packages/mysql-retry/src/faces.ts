@@ -51,21 +51,18 @@ export interface PromiseFace extends PromiseDriverPool, Outlasting {
   pool: CallbackFace;
 }
 
+/** The driver's overloads, and those with our options. */
+type Asking<Theirs, Values> = Theirs &
+  (<T extends QueryResult>(options: RetryQueryOptions, callback?: Done<T>) => unknown) &
+  (<T extends QueryResult>(
+    options: RetryQueryOptions,
+    values: Values,
+    callback?: Done<T>,
+  ) => unknown);
+
 /** As {@link PromiseFace}, with the driver's callbacks. */
 export interface CallbackFace extends CallbackDriverPool, Outlasting {
-  query: CallbackDriverPool['query'] &
-    (<T extends QueryResult>(options: RetryQueryOptions, callback?: Done<T>) => unknown) &
-    (<T extends QueryResult>(
-      options: RetryQueryOptions,
-      values: QueryValues,
-      callback?: Done<T>,
-    ) => unknown);
-  execute: CallbackDriverPool['execute'] &
-    (<T extends QueryResult>(options: RetryQueryOptions, callback?: Done<T>) => unknown) &
-    (<T extends QueryResult>(
-      options: RetryQueryOptions,
-      values: ExecuteValues,
-      callback?: Done<T>,
-    ) => unknown);
+  query: Asking<CallbackDriverPool['query'], QueryValues>;
+  execute: Asking<CallbackDriverPool['execute'], ExecuteValues>;
   promise(implementation?: PromiseConstructor): PromiseFace;
 }

@@ -1,5 +1,6 @@
 import driver, { type Connection } from 'mysql2/promise';
 import { connectPatiently } from './create-connection.js';
+import { inPlaceOf } from './default-export.js';
 import type { PromiseFace } from './faces.js';
 import type { RetryConnectionOptions, RetryPoolOptions } from './options.js';
 import { makePool } from './pool.js';
@@ -39,17 +40,5 @@ function promiseOf(options: object): PromiseConstructor | undefined {
   return (options as { Promise?: PromiseConstructor }).Promise;
 }
 
-// The driver's default export with ours in place of its own; its getters stay getters.
-const drop: typeof driver = Object.create(
-  Object.getPrototypeOf(driver),
-  Object.getOwnPropertyDescriptors(driver),
-);
-for (const [name, value] of Object.entries({ createPool, createConnection, PromisePool })) {
-  Object.defineProperty(drop, name, {
-    value,
-    enumerable: true,
-    configurable: true,
-    writable: true,
-  });
-}
+const drop: typeof driver = inPlaceOf(driver, { createPool, createConnection, PromisePool });
 export default drop;

@@ -159,12 +159,15 @@ export function poolSettings(options: string | RetryPoolOptions): PoolSettings {
   };
 }
 
-/** @throws OptionError naming the option or variable, the value and what is valid */
-export function connectionSettings(options: string | RetryConnectionOptions): {
+export interface ConnectionSettings {
+  /** The caller's options without our key; never the object itself. */
   readonly driver: string | ConnectionOptions;
   readonly policy: RetryPolicy;
   readonly waitMs: number;
-} {
+}
+
+/** @throws OptionError naming the option or variable, the value and what is valid */
+export function connectionSettings(options: string | RetryConnectionOptions): ConnectionSettings {
   if (typeof options !== 'string' && (typeof options !== 'object' || options === null)) {
     throw invalidOption('createConnection(options)', options, 'a URI or an object of options');
   }

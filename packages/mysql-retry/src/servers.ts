@@ -1,5 +1,5 @@
-import type { RetryPolicy } from '@outlast/core-retry';
-import { WRONG_TARGET } from './classify.js';
+import type { RetryPolicy, Timer } from '@outlast/core-retry';
+import { classifyMysql, WRONG_TARGET } from './classify.js';
 import {
   type ConnectionConfig,
   type CoreConnection,
@@ -32,6 +32,7 @@ export class Servers {
   private readonly config: ConnectionConfig;
   private readonly options: ServersOptions;
   private current = 0;
+  private finding: Promise<void> | undefined;
 
   constructor(config: PoolConfig, options: ServersOptions) {
     this.config = config.connectionConfig;
@@ -57,6 +58,11 @@ export class Servers {
     if (host !== undefined) Object.assign(this.config, host, { socketPath: undefined });
   }
 
+  /** Whether new connections go where this one went. */
+  aimsAt({ host, port }: Pick<ConnectionConfig, 'host' | 'port'>): boolean {
+    return this.config.host === host && this.config.port === port;
+  }
+
   /** Rejects if a connection leads to a server of the wrong kind. */
   async check(connection: CoreConnection): Promise<void> {
     const { target } = this.options;
@@ -72,20 +78,32 @@ export class Servers {
     throw Object.assign(new Error(`The server ${host}:${port} ${kind}.`), { code: WRONG_TARGET });
   }
 
-  /** Looks for a server that answers and is of the right kind; that one is aimed at from then on. */
-  async find(): Promise<void> {
-    const { hosts } = this.options;
-    const indices = hosts.length === 0 ? [0] : hosts.map((_, at) => at);
-    this.current = await this.race(indices);
-    this.aim();
+  /**
+   * Looks for a server that answers and is of the right kind; that one is aimed at from then on. Who looks
+   * while somebody does shares what is found. Rejects with the error of the one host, or with one that
+   * lists all of them and why.
+   */
+  find(): Promise<void> {
+    this.finding ??= this.search().finally(() => {
+      this.finding = undefined;
+    });
+    return this.finding;
   }
 
-  /** A connection of its own to a server, outside of the pool; rejects when it cannot be made. */
-  connect(to?: Pick<ConnectionConfig, 'host' | 'port'>): Promise<CoreConnection> {
+  /**
+   * A connection of its own to a server, outside of the pool; rejects when it cannot be made.
+   *
+   * @param dialled is given it at once, before it is connected
+   */
+  connect(
+    to?: Pick<ConnectionConfig, 'host' | 'port'>,
+    dialled?: (connection: CoreConnection) => void,
+  ): Promise<CoreConnection> {
     const config = copyConfig(this.config);
     if (to !== undefined) Object.assign(config, { host: to.host, port: to.port });
     return new Promise((resolve, reject) => {
       const connection = new core.Connection({ config });
+      dialled?.(connection);
       connection.connect((error) => {
         if (error) {
           dropSocket(connection);
@@ -96,36 +114,44 @@ export class Servers {
     });
   }
 
+  private async search(): Promise<void> {
+    const { hosts } = this.options;
+    const open = new Set<CoreConnection>();
+    try {
+      this.current = await this.race(hosts.length === 0 ? [undefined] : hosts, open);
+    } finally {
+      // Those that were silent are not waited for.
+      for (const connection of open) dropSocket(connection);
+    }
+    this.aim();
+  }
+
   /** One after the other, the next as soon as one fails or is silent; the first that will do wins. */
-  private race(indices: readonly number[]): Promise<number> {
+  private race(hosts: readonly (Host | undefined)[], open: Set<CoreConnection>): Promise<number> {
     const { clock } = this.options.policy.settings;
     return new Promise((resolve, reject) => {
+      const failed = new Map<number, unknown>();
       let next = 0;
-      let pending = 0;
-      let done = false;
+      let silence: Timer | undefined;
+      const settle = (how: () => void): void => {
+        next = hosts.length;
+        silence?.cancel();
+        how();
+      };
       const launch = (): void => {
-        const index = indices[next];
-        if (done || index === undefined) return;
+        silence?.cancel();
+        if (next >= hosts.length) return;
+        const at = next;
         next += 1;
-        pending += 1;
-        let overtaken = false;
-        const goOn = (): void => {
-          if (overtaken) return;
-          overtaken = true;
-          launch();
-        };
-        const silence = clock.setTimeout(goOn, SILENCE_MS);
-        this.probe(index).then(
-          () => {
-            silence.cancel();
-            done = true;
-            resolve(index);
-          },
+        silence = clock.setTimeout(launch, SILENCE_MS);
+        this.probe(hosts[at], open).then(
+          () => settle(() => resolve(at)),
           (error: unknown) => {
-            silence.cancel();
-            pending -= 1;
-            goOn();
-            if (pending === 0 && next >= indices.length && !done) reject(error);
+            failed.set(at, error);
+            // As libpq has it: who says no to this user is not passed over for another.
+            if (!classifyMysql(error, 'connect').transient) settle(() => reject(error));
+            else if (failed.size === hosts.length) settle(() => reject(this.summary(failed)));
+            else launch();
           },
         );
       };
@@ -133,15 +159,32 @@ export class Servers {
     });
   }
 
-  private async probe(index: number): Promise<void> {
-    const connection = await this.connect(
-      this.options.hosts[index] as ConnectionConfig | undefined,
-    );
+  private async probe(host: Host | undefined, open: Set<CoreConnection>): Promise<void> {
+    let mine: CoreConnection | undefined;
     try {
+      const connection = await this.connect(host as ConnectionConfig | undefined, (dialled) => {
+        mine = dialled;
+        open.add(dialled);
+      });
       await this.check(connection);
     } finally {
-      farewell(connection);
+      if (mine !== undefined) {
+        open.delete(mine);
+        farewell(mine);
+      }
     }
+  }
+
+  private summary(failed: ReadonlyMap<number, unknown>): unknown {
+    const errors = [...failed.values()];
+    if (errors.length === 1) return errors[0];
+    const { hosts, target } = this.options;
+    const reasons = hosts.map(
+      ({ host, port }, at) => `${host}:${port} (${reasonOf(failed.get(at))})`,
+    );
+    const message = `No host will do as '${target}': ${reasons.join(', ')}.`;
+    const code = errors.map((error) => (error as { code?: unknown }).code).find(Boolean);
+    return Object.assign(new AggregateError(errors, message), code === undefined ? {} : { code });
   }
 
   /** An answer to a question of ours; a server that is silent for too long counts as one that cannot be reached. */
@@ -164,4 +207,10 @@ export class Servers {
       timer.cancel();
     }
   }
+}
+
+// Node's own error of a dual-stack connect has an empty message.
+function reasonOf(error: unknown): string {
+  const { message, code } = error as { message?: unknown; code?: unknown };
+  return String(message || code);
 }

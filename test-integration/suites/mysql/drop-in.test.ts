@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createConnection, type Pool, type RowDataPacket, retryInfo } from '@outlast/mysql-retry';
+import { type Pool, type RowDataPacket, retryInfo } from '@outlast/mysql-retry';
 import callbacks, { type PoolConnection } from '@outlast/mysql-retry/callback';
-import plain from 'mysql2/promise';
+import type plain from 'mysql2/promise';
 import { describe, expect, it } from 'vitest';
 import { failureOf } from '../support/errors.js';
 import { openMysqlLab } from '../support/mysql-lab.js';
@@ -184,43 +184,5 @@ describe.skipIf(lab.reason)(`in the place of the driver ${lab.reason}`, () => {
     expect(retryInfo(error)?.outcome).toBe('unknown');
     expect(armed.fired).toBe(1);
     expect((await pool.promise().query('select 1 as a'))[0]).toEqual([{ a: 1 }]);
-  });
-
-  it('makes one connection, which waits out an outage while it connects, and marks its errors', async () => {
-    lab.proxy.refuse();
-    const connecting = createConnection(lab.server.config({ port: lab.proxy.port }));
-    await sleep(200);
-    await lab.proxy.accept();
-    const connection = lab.closing(await connecting);
-    expect(connection).toBeInstanceOf(plain.Connection);
-    expect((await connection.query('select 1 as a'))[0]).toEqual([{ a: 1 }]);
-    const armed = lab.proxy.arm({ when: { bytes: 'select 2' }, fault: 'cut-before' });
-    const error = await failureOf(connection.query('select 2'));
-    expect(armed.fired).toBe(1);
-    expect(retryInfo(error)).toMatchObject({ outcome: 'unknown', attempts: 1 });
-    const later = await failureOf(connection.query('select 3'));
-    expect(retryInfo(later)).toMatchObject({ outcome: 'not-applied' });
-  });
-
-  it('asks for one connection once with a wrong password', async () => {
-    const wrong = lab.server.config({ port: lab.proxy.port, password: 'wrong' });
-    const error = await failureOf(createConnection(wrong));
-    expect(error).toMatchObject({ errno: 1045 });
-    expect(lab.proxy.counts.connections).toBe(1);
-  });
-
-  it('marks the errors of one connection with callbacks, too', async () => {
-    const connection = callbacks.createConnection(lab.server.config({ port: lab.proxy.port }));
-    connection.on('error', () => {});
-    const rows = await new Promise((resolve) => {
-      connection.query('select 1 as a', (_: unknown, found: unknown) => resolve(found));
-    });
-    expect(rows).toEqual([{ a: 1 }]);
-    lab.proxy.arm({ when: { bytes: 'select 2' }, fault: 'cut-after' });
-    const error = await new Promise((resolve) => {
-      connection.query('select 2', (failed: unknown) => resolve(failed));
-    });
-    expect(retryInfo(error)).toMatchObject({ outcome: 'unknown' });
-    connection.destroy();
   });
 });

@@ -1,6 +1,7 @@
 import { classifyMysql, type ResultSetHeader } from '@outlast/mysql-retry';
 import mysql from 'mysql2/promise';
 import { describe, expect, it } from 'vitest';
+import { startMariadb } from '../../servers/index.js';
 import { failureOf } from '../support/errors.js';
 import { openMysqlLab } from '../support/mysql-lab.js';
 
@@ -71,6 +72,22 @@ describe.skipIf(lab.reason)(`an error number, live ${lab.reason}`, () => {
     await lab.server.admin('set global max_user_connections = 50');
     await first.end();
     expect(live(1203, 'connect', error)).toBe('resource-exhausted not-applied');
+  });
+
+  it('1130, 1698: whom the server does not let in', async () => {
+    await lab.server.admin("create user 'socket'@'%' identified via unix_socket");
+    const socket = await failureOf(connect({ user: 'socket', password: '' }));
+    expect(live(1698, 'connect', socket)).toBe('auth never');
+    await using elsewhere = await startMariadb();
+    for (const sql of [
+      "rename user 'app'@'%' to 'app'@'192.0.2.1'",
+      "drop user if exists 'root'@'127.0.0.1'",
+      'flush privileges',
+    ]) {
+      await elsewhere.admin(sql);
+    }
+    const host = await failureOf(mysql.createConnection(elsewhere.config()));
+    expect(live(1130, 'connect', host)).toBe('auth never');
   });
 
   it('1064, 1054, 1146, 1062, 1451, 1452, 1142, 1227: what no second try will mend', async () => {

@@ -1,4 +1,11 @@
-import { createPool, type Pool, type RowDataPacket, retryInfo } from '@outlast/mysql-retry';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import {
+  createPool,
+  isOutcomeUnknown,
+  type Pool,
+  type RowDataPacket,
+  retryInfo,
+} from '@outlast/mysql-retry';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import {
   findMariadb,
@@ -112,4 +119,122 @@ describe.skipIf(reason !== '')(`several hosts ${reason}`, () => {
     ]);
     await one.start();
   }, 60_000);
+
+  it('end in one clear error that lists each and why, once patience is over', async () => {
+    const { host: _, port: __, ...account } = one.config();
+    await two.admin('set global read_only = 1');
+    const nobody = createPool({
+      ...account,
+      hosts: ['127.0.0.1:1', `127.0.0.1:${two.port}`],
+      retry: { waitMs: 0 },
+    });
+    pools.push(nobody);
+    const error = await failureOf(nobody.query('select 1'));
+    await two.admin('set global read_only = 0');
+    expect(error.message).toBe(
+      `No host will do as 'primary': 127.0.0.1:1 (connect ECONNREFUSED 127.0.0.1:1), ` +
+        `127.0.0.1:${two.port} (The server 127.0.0.1:${two.port} is read-only, and a primary is wanted.).`,
+    );
+    expect(error.code).toBe('ECONNREFUSED');
+    expect(retryInfo(error)).toMatchObject({ reason: 'exhausted', outcome: 'not-applied' });
+    expect(await portOf(nobody)).toBe(two.port);
+  });
+
+  it('say no at once to a user who is none, whatever the other hosts are', async () => {
+    const { host: _, port: __, ...account } = one.config();
+    for (const hosts of [
+      ['127.0.0.1:1', `127.0.0.1:${one.port}`],
+      [`127.0.0.1:${one.port}`, '127.0.0.1:1'],
+    ]) {
+      const made = createPool({ ...account, password: 'wrong', hosts });
+      pools.push(made);
+      const error = await failureOf(made.query('select 1'));
+      expect(error).toMatchObject({ errno: 1045 });
+      expect(retryInfo(error)).toMatchObject({ attempts: 1, reason: 'permanent' });
+    }
+  });
+
+  it('that are silent hold up nobody, and are not waited for: the next one is tried beside them', async () => {
+    const silent = createServer(() => {});
+    const open = new Set<Socket>();
+    silent.on('connection', (socket) => {
+      open.add(socket);
+      socket.on('error', () => {}).on('close', () => open.delete(socket));
+    });
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    const { host: _, port: __, ...account } = one.config();
+    const hosts = ['127.0.0.1:1', `127.0.0.1:${port}`, `127.0.0.1:${one.port}`];
+    const made = createPool({ ...account, hosts });
+    pools.push(made);
+    expect(await portOf(made)).toBe(one.port);
+    await waitFor(() => open.size === 0, { what: 'the silent host to be given up' });
+    silent.close();
+  });
+
+  it('outlast a switchover by an operator, and the way back: reads without an error, no write lost or doubled', async () => {
+    const log = { 'log-bin': 'bin', 'log-slave-updates': 1 };
+    await using primary = await startMariadb({ settings: { 'server-id': 4, ...log } });
+    await using replica = await startMariadb({ settings: { 'server-id': 5, ...log } });
+    await replica.follow(primary);
+    await primary.admin('create table kept (id varchar(20) not null) engine = InnoDB');
+    const { host: _, port: __, ...account } = primary.config();
+    const hosts = [`127.0.0.1:${primary.port}`, `127.0.0.1:${replica.port}`];
+    const ours = createPool({ ...account, hosts, connectionLimit: 5 });
+    pools.push(ours);
+    const kept = async (on: NativeMariadb): Promise<string[]> =>
+      (await on.admin('select id from kept order by id')).map(({ id }: { id: string }) => id);
+    await waitFor(() => kept(replica), { what: 'the table to arrive at the replica' });
+    const told = { ok: new Set<string>(), unknown: new Set<string>() };
+    const errors: unknown[] = [];
+    let running = true;
+    let ids = 0;
+    const worker = async (): Promise<void> => {
+      while (running) {
+        await ours.query('select count(*) from kept').catch((error: unknown) => errors.push(error));
+        ids += 1;
+        const id = `${ids}`;
+        await ours.query('insert into kept values (?)', [id]).then(
+          () => told.ok.add(id),
+          (error: unknown) => {
+            if (isOutcomeUnknown(error)) told.unknown.add(id);
+            else errors.push(error);
+          },
+        );
+      }
+    };
+    const workers = Promise.all(Array.from({ length: 10 }, worker));
+    const more = async (): Promise<void> => {
+      const before = told.ok.size;
+      await waitFor(() => told.ok.size > before + 100, { what: 'the work to go on' });
+    };
+    await more();
+    for (const [from, to] of [
+      [primary, replica],
+      [replica, primary],
+    ] as const) {
+      await switchOver(from, to);
+      await more();
+    }
+    running = false;
+    await workers;
+    expect(errors).toEqual([]);
+    const there = await kept(primary);
+    expect(new Set(there).size).toBe(there.length);
+    expect(there.filter((id) => !told.ok.has(id) && !told.unknown.has(id))).toEqual([]);
+    expect([...told.ok].filter((id) => !there.includes(id))).toEqual([]);
+  }, 60_000);
 });
+
+/** As an operator does it: no writes, wait for the replica, promote it, follow it. */
+async function switchOver(from: NativeMariadb, to: NativeMariadb): Promise<void> {
+  await from.admin('set global read_only = 1');
+  const [{ at }] = await from.admin('select @@gtid_binlog_pos as at');
+  const [{ late }] = await to.admin(`select master_gtid_wait('${at}', 10) as late`);
+  expect(late).toBe(0);
+  await to.admin('stop slave');
+  await to.admin('reset slave all');
+  await to.admin('set global read_only = 0');
+  await from.admin(`set global gtid_slave_pos = '${at}'`);
+  await from.follow(to);
+}

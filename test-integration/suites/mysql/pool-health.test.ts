@@ -15,7 +15,7 @@ const id = async (pool: { query: (sql: string) => Promise<unknown> }): Promise<n
 describe.skipIf(lab.reason)(`the connections of a pool ${lab.reason}`, () => {
   lab.use();
 
-  it('are waited for no longer than acquireTimeoutMs, and a thousand who waited in vain leave nothing', async () => {
+  it('are waited for no longer than acquireTimeoutMs, and a thousand who waited in vain leave nothing (node-mysql2#4497, #4498)', async () => {
     const pool = lab.pool({ connectionLimit: 1, acquireTimeoutMs: 150 });
     const held = await pool.getConnection();
     const waiting = await Promise.all(
@@ -37,7 +37,7 @@ describe.skipIf(lab.reason)(`the connections of a pool ${lab.reason}`, () => {
     expect((await pool.healthCheck()).details).toMatchObject({ total: 1, idle: 1, waiting: 0 });
   });
 
-  it('free their slot when a statement times out on a half-open wire: the next one works', async () => {
+  it('free their slot when a statement times out on a half-open wire: the next one works (node-postgres#3399)', async () => {
     const pool = lab.pool({ connectionLimit: 1, retry: { maxAttempts: 1, waitMs: 10_000 } });
     await pool.query({ sql: 'select 1', timeout: 500 });
     lab.proxy.silence();
