@@ -19,7 +19,7 @@ let secure: HttpScript;
 
 beforeAll(async () => {
   server = await HttpScript.start();
-  secure = await HttpScript.start(makeCertificate('alone'));
+  secure = await HttpScript.start(await makeCertificate('alone'));
 });
 beforeEach(() => server.reset());
 afterAll(async () => {

@@ -10,7 +10,7 @@ import { makeCertificate } from '../support/certificate.js';
 import { failureOf } from '../support/errors.js';
 
 const CANARY = 's3cret-canary';
-const certificate = makeCertificate('127.0.0.1');
+const certificate = await makeCertificate('127.0.0.1');
 const httpsAgent = new Agent({ ca: certificate.cert });
 
 let secure: HttpScript;

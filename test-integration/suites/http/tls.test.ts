@@ -18,8 +18,9 @@ import { ServedFile } from '../support/files-server.js';
 const CANARY = 's3cret-canary';
 const retry = { baseDelayMs: 10, maxAttempts: 4, jitter: false, waitMs: 30_000 } as const;
 
-const authority = makeCertificate('Our authority');
-const leaf = makeCertificate('127.0.0.1', { issuer: authority });
+const authority = await makeCertificate('Our authority');
+const leaf = await makeCertificate('127.0.0.1', { issuer: authority });
+const entry = await makeCertificate('client', { issuer: authority });
 const agents: Agent[] = [];
 
 let folder: string;
@@ -74,7 +75,7 @@ async function expectRefusal(
 
 describe('a certificate', () => {
   it('that nobody vouches for is refused, at once, and nothing is sent', async () => {
-    const alone = makeCertificate('alone');
+    const alone = await makeCertificate('alone');
     await using selfSigned = await HttpScript.start(alone);
     const asking = client(selfSigned.port, { ca: undefined });
     await expectRefusal(
@@ -98,7 +99,7 @@ describe('a certificate', () => {
   });
 
   it('for another host is refused, and the error names both', async () => {
-    const elsewhere = makeCertificate('elsewhere', {
+    const elsewhere = await makeCertificate('elsewhere', {
       issuer: authority,
       host: 'elsewhere.example',
     });
@@ -110,7 +111,7 @@ describe('a certificate', () => {
 
   it('that has expired is refused', async () => {
     const yesterday = new Date(Date.now() - 86_400_000);
-    const old = makeCertificate('old', { issuer: authority, notAfter: yesterday });
+    const old = await makeCertificate('old', { issuer: authority, notAfter: yesterday });
     await using server = await HttpScript.start(old);
     await expectRefusal(server, client(server.port), 'CERT_HAS_EXPIRED', /certificate has expired/);
   });
@@ -119,7 +120,6 @@ describe('a certificate', () => {
 describe.each(['TLSv1.2', 'TLSv1.3'] as const)(
   'a client certificate that the server requires, %s',
   (version) => {
-    const entry = makeCertificate('client', { issuer: authority });
     const strict = (version: SecureVersion) => ({
       ...leaf,
       ca: authority.cert,
@@ -158,7 +158,9 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)(
 
     // Node's server hangs up without a word: it looks like a cut, for nobody can tell.
     it('takes nothing of who shows a stranger’s', async () => {
-      const stranger = makeCertificate('client', { issuer: makeCertificate('Another authority') });
+      const stranger = await makeCertificate('client', {
+        issuer: await makeCertificate('Another authority'),
+      });
       const asking = client(server.port, { key: stranger.key, cert: stranger.cert });
       const lost = await failureOf(asking.post('/a', 'x'));
       // 1.2 ends inside the handshake, where nothing has been sent.
@@ -173,10 +175,10 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)(
 
 it('a key that does not open, or does not fit, fails before anything is dialled, and is not shown', async () => {
   await using server = await HttpScript.start({ ...leaf, ca: authority.cert, requestCert: true });
-  const { key, cert } = makeCertificate('client', { issuer: authority });
+  const { key, cert } = await makeCertificate('client', { issuer: authority });
   const cipher = { cipher: 'aes-256-cbc', passphrase: 'right' } as const;
   const encrypted = createPrivateKey(key).export({ type: 'pkcs8', format: 'pem', ...cipher });
-  const other = makeCertificate('other').key;
+  const other = (await makeCertificate('other')).key;
   for (const shown of [
     { cert, key: encrypted.toString(), passphrase: CANARY },
     { cert, key: other },

@@ -12,7 +12,7 @@ import {
 import { afterAll, describe, expect, it } from 'vitest';
 import { type HttpProxy, startHttpProxy } from '../../faults/index.js';
 import { freePort, isSkipped, takeNginx } from '../../servers/index.js';
-import { CERTIFICATE } from '../support/certificate.js';
+import { makeCertificate } from '../support/certificate.js';
 import { failureOf } from '../support/errors.js';
 import { expectFiles, modelsIn, openFetchLab, randomFile } from './fetch-lab.js';
 
@@ -26,9 +26,10 @@ const put = (name: string, text: string): string => {
   writeFileSync(file, text, { mode: 0o600 });
   return file;
 };
-const serverCertPath = put('server.pem', CERTIFICATE.cert);
-const key = put('server.key', CERTIFICATE.key);
-const clientCertPath = put('client.pem', `${CERTIFICATE.cert}\n${CERTIFICATE.key}\n`);
+const certificate = await makeCertificate('127.0.0.1');
+const serverCertPath = put('server.pem', certificate.cert);
+const key = put('server.key', certificate.key);
+const clientCertPath = put('client.pem', `${certificate.cert}\n${certificate.key}\n`);
 
 /** Where a redirect to plain http would lead; nothing may ever arrive there. */
 const plain: HttpProxy | undefined = lab.reason
@@ -178,7 +179,7 @@ describe.skipIf(reason !== '')(`MLflow behind https ${reason}`, () => {
       ['serverCertPath', folder],
       ['serverCertPath', put('text.pem', 'no certificate')],
       ['serverCertPath', key],
-      ['clientCertPath', put('half.pem', CERTIFICATE.cert)],
+      ['clientCertPath', put('half.pem', certificate.cert)],
       ['clientCertPath', key],
       ['clientCertPath', join(folder, 'text.pem')],
     ];
@@ -191,7 +192,7 @@ describe.skipIf(reason !== '')(`MLflow behind https ${reason}`, () => {
       }
       expect(isOptionError(error) && error.option, `${option} ${path}`).toBe(option);
       const text = inspect(error, { depth: 12, showHidden: true });
-      expect(text).not.toContain(CERTIFICATE.key.split('\n')[1]);
+      expect(text).not.toContain(certificate.key.split('\n')[1]);
     }
   });
 });

@@ -16,7 +16,7 @@ import callbacks, {
 import plain from 'mysql2/promise';
 import { afterAll, describe, expect, it } from 'vitest';
 import { waitFor } from '../../servers/index.js';
-import { CERTIFICATE } from '../support/certificate.js';
+import { makeCertificate } from '../support/certificate.js';
 import { failureOf } from '../support/errors.js';
 import { openMysqlLab } from '../support/mysql-lab.js';
 
@@ -246,7 +246,8 @@ describe.skipIf(lab.reason)(`one connection ${lab.reason}`, () => {
 // Readable by whom the server runs as.
 const folder = mkdtempSync(join(tmpdir(), 'outlast-mysql-tls-'));
 chmodSync(folder, 0o755);
-for (const [name, text] of Object.entries(CERTIFICATE)) writeFileSync(join(folder, name), text);
+const certificate = await makeCertificate('127.0.0.1');
+for (const [name, text] of Object.entries(certificate)) writeFileSync(join(folder, name), text);
 const secure = await openMysqlLab({
   settings: { 'ssl-cert': join(folder, 'cert'), 'ssl-key': join(folder, 'key') },
 });
@@ -257,7 +258,7 @@ describe.skipIf(secure.reason)(`one connection, and a pool, by TLS ${secure.reas
 
   const options = () => ({
     ...secure.server.config({ port: secure.proxy.port }),
-    ssl: { ca: CERTIFICATE.cert },
+    ssl: { ca: certificate.cert },
   });
   const cipher = 'show session status like "Ssl_cipher"';
 
@@ -265,7 +266,7 @@ describe.skipIf(secure.reason)(`one connection, and a pool, by TLS ${secure.reas
     ['a cut before the server says hello in it', 1],
     ['a cut before it says who it is', 2],
   ])('wait out %s, which is no bad certificate', async (_, requestNumber) => {
-    const pool = secure.pool({ ssl: { ca: CERTIFICATE.cert } });
+    const pool = secure.pool({ ssl: { ca: certificate.cert } });
     for (const make of [
       () => pool.query<RowDataPacket[]>(cipher),
       async () => secure.closing(await createConnection(options())).query<RowDataPacket[]>(cipher),
