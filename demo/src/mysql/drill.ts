@@ -1,12 +1,10 @@
 import { isOutcomeUnknown } from '@outlast/mysql-retry';
-import { startProxy } from '@outlast/test-integration/faults';
 import { isSkipped, type MysqlServer, takeMysql, waitFor } from '@outlast/test-integration/servers';
-import { Crew } from '../crew.js';
 import { type Drill, type LaneKey, NoServerError, type Outcome, type Run } from '../drill.js';
+import { playLanes } from '../lanes.js';
 import { quote } from '../quote.js';
-import { Strikes, type Struck } from '../strikes.js';
+import type { Struck } from '../strikes.js';
 import { packageVersion } from '../versions.js';
-import { within } from '../within.js';
 import type { Client } from './client.js';
 import { handWrittenRetry } from './hand-written-retry.js';
 import { KINDS, QUOTAS } from './kinds.js';
@@ -18,8 +16,6 @@ import { playScript } from './script.js';
 import { Workload } from './workload.js';
 
 const WORKERS = 20;
-const HOME_MS = 20_000;
-const END_MS = 5_000;
 
 const LANES: readonly { key: LaneKey; title: string }[] = [
   { key: 'plain', title: 'mysql2' },
@@ -41,33 +37,18 @@ export const mysqlDrill: Drill = {
     await using server = await ownServer();
     for (const { key } of LANES) await createTables(server, key, WORKERS);
     await server.admin(`alter user 'app'@'%' identified by '${run.canary}'`);
-    const struck: Struck[] = [];
-    for (const lane of LANES) {
-      const isUnknown = lane.key === 'ours' ? isOutcomeUnknown : undefined;
-      const proxy = await startProxy({ targetPort: server.port, targetHost: server.host });
-      struck.push({ lane: run.addLane(lane, isUnknown), proxy });
-    }
-    const clients = struck.map((one) => clientOf(one, server, run.canary));
-    const crews = struck.map(({ lane }, n) => {
-      const workload = new Workload(clients[n] as Client, lane.ledger, lane.key);
-      return new Crew({
-        workers: WORKERS,
-        seed: run.seed,
-        thinkMs: [2, 5],
-        work: (worker, random) => workload.work(worker, random),
-      });
+    const struck = await playLanes(run, {
+      lanes: LANES,
+      isUnknown: isOutcomeUnknown,
+      proxy: () => ({ targetPort: server.port, targetHost: server.host }),
+      client: (one) => clientOf(one, server, run.canary),
+      workload: (client, lane) => new Workload(client, lane.ledger, lane.key),
+      workers: WORKERS,
+      thinkMs: [2, 5],
+      kinds: KINDS,
+      play: (stage) => playScript(server, stage, run.seconds),
+      end: (client) => client.end(),
     });
-    const strikes = new Strikes(KINDS, struck, run.seed);
-    await playScript(server, { struck, strikes, chronicle: run.chronicle }, run.seconds);
-
-    await Promise.all(
-      crews.map(async (crew, n) => {
-        struck[n]?.lane.ledger.close();
-        await crew.home(HOME_MS);
-      }),
-    );
-    await strikes.settle();
-    await within(Promise.all(clients.map((client) => client.end())), END_MS);
     await quiet(server);
     for (const { lane } of struck) lane.facts = await countRows(server, lane.key);
     for (const { proxy } of struck) await proxy.close();
