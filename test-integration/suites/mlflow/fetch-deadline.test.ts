@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { ManualClock } from '@outlast/core-retry/testing';
 import {
   type FetchOptions,
   isDeadlineExceededError,
@@ -41,29 +42,30 @@ describe.skipIf(lab.reason !== '')('the time of a fetch', () => {
     const { name } = await lab.seed(files);
     const proxy = await lab.proxy();
     const cacheDir = lab.folder();
-    const client = lab.client(proxy.port);
+    const clock = new ManualClock();
     const uri = `models:/${name}/1`;
     let frozen = false;
-    const error = await failureOf(
-      client.fetchModel(uri, {
+    const failing = failureOf(
+      lab.client(proxy.port, { retry: { clock } }).fetchModel(uri, {
         cacheDir,
         totalTimeoutMs: 3_000,
-        onProgress: ({ bytes }) => {
-          if (frozen || bytes < MB) return;
+        onProgress: ({ file }) => {
+          if (frozen || file !== 'w.bin') return;
           // At once: a pause that is awaited would come after the last byte.
           process.kill(lab.server.pid as number, 'SIGSTOP');
           frozen = true;
         },
       }),
     );
-    expect(frozen).toBe(true);
+    await waitFor(() => frozen);
+    await clock.advance(3_000);
+    expectLate(await failing, 3_000);
     await lab.server.resume();
-    expectLate(error, 3_000);
     expect(modelsIn(cacheDir)).toBe(0);
     expect(filesIn(join(cacheDir, 'tmp')).length).toBeGreaterThan(0);
     expect(readdirSync(join(cacheDir, 'locks'))).toEqual([]);
     let resumed = 0;
-    const { path } = await client.fetchModel(uri, {
+    const { path } = await lab.client(proxy.port).fetchModel(uri, {
       cacheDir,
       totalTimeoutMs: 60_000,
       onProgress: ({ resumedBytes }) => {
@@ -71,11 +73,11 @@ describe.skipIf(lab.reason !== '')('the time of a fetch', () => {
       },
     });
     expectFiles(path, files);
-    expect(resumed).toBeGreaterThan(MB);
+    expect(resumed).toBeGreaterThan(0);
     const ranges = proxy.passed.filter((one) => one.path.includes('w.bin'));
     expect(ranges.map(({ headers }) => headers.range)).toEqual([
       undefined,
-      expect.stringMatching(/^bytes=\d{6,}-/),
+      expect.stringMatching(/^bytes=[1-9]\d*-/),
     ]);
     expectTidy(cacheDir);
   });
@@ -95,9 +97,14 @@ describe.skipIf(lab.reason !== '')('the time of a fetch', () => {
       return true;
     };
     const cacheDir = lab.folder();
-    const client = lab.client(proxy.port);
+    const clock = new ManualClock();
+    const client = lab.client(proxy.port, { retry: { clock } });
     const how: FetchOptions = { cacheDir, totalTimeoutMs: 500 };
-    expectLate(await failureOf(client.fetchModel(`models:/${name}/1`, how)), 500);
+    const failing = failureOf(client.fetchModel(`models:/${name}/1`, how));
+    await waitFor(() => asked === 1);
+    await clock.advance(499);
+    await clock.advance(1);
+    expectLate(await failing, 500);
     expect(asked).toBe(1);
     expect(modelsIn(cacheDir)).toBe(0);
     proxy.answering = undefined;
@@ -123,7 +130,12 @@ describe.skipIf(lab.reason !== '')('the time of a fetch', () => {
     const uri = `models:/${name}/1`;
     const first = client.fetchModel(uri, { cacheDir });
     await waitFor(() => proxy.passed.some(({ path }) => path.includes('w.bin')));
-    const second = failureOf(client.fetchModel(uri, { cacheDir, totalTimeoutMs: 300 }));
+    const clock = new ManualClock();
+    const patient = lab.client(proxy.port, { retry: { clock } });
+    const second = failureOf(patient.fetchModel(uri, { cacheDir, totalTimeoutMs: 300 }));
+    // Beside the lock that is held stands the one that it would like to have.
+    await waitFor(() => readdirSync(join(cacheDir, 'locks')).length === 2);
+    await clock.advance(300);
     expectLate(await second, 300);
     goOn();
     expectFiles((await first).path, { 'w.bin': 'w' });
