@@ -106,7 +106,7 @@ class Request {
       agents,
     );
     if (signal !== undefined) sent.signal = signal;
-    if (adapter === HTTP && config.maxRedirects !== 0) {
+    if (tracked && config.maxRedirects !== 0) {
       sent.beforeRedirect = guardRedirects(() => this.url(), config.beforeRedirect);
     }
     if (facts.data !== undefined) sent.data = await facts.data();

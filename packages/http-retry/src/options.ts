@@ -11,7 +11,10 @@ const ENV_PREFIXES: readonly string[] = ['HTTP_RETRY'];
 /** Three attempts, 2 s to 30 s between them. */
 const DEFAULTS: ConnectorDefaults = { maxAttempts: 3, baseDelayMs: 2000, maxDelayMs: 30_000 };
 
-/** Options of a client; durations in milliseconds. */
+/**
+ * Options of a client; durations in milliseconds. Defaults: `maxAttempts` 3, `baseDelayMs` 2000, `maxDelayMs` 30 000,
+ * `waitMs` 30 000, a `budget` of its own, `idempotent` by method and headers.
+ */
 export interface HttpRetryOptions extends ConnectorRetryOptions {}
 
 /** A policy, and how long an operation waits while its server cannot be reached. */

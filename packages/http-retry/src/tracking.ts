@@ -10,7 +10,7 @@ export interface Tracked {
   phase: Phase;
 }
 
-/** Connecting takes so long at most; Node has no bound of its own. */
+/** Connecting takes so long at most, a TLS handshake included; Node has no bound of its own. */
 export const CONNECT_TIMEOUT_MS = 10_000;
 
 /** What of a config says which way a request goes. */
@@ -92,7 +92,10 @@ function follow(request: ClientRequest, attempt: Tracked): void {
       attempt.phase = 'sent';
       return;
     }
-    const timer = setTimeout(() => request.destroy(connectTimedOut()), CONNECT_TIMEOUT_MS);
+    const late = (): void => {
+      request.destroy(socket.connecting ? connectTimedOut() : handshakeTimedOut());
+    };
+    const timer = setTimeout(late, CONNECT_TIMEOUT_MS);
     const stop = (): void => clearTimeout(timer);
     socket.once(secure ? 'secureConnect' : 'connect', () => {
       attempt.phase = 'sent';
@@ -105,4 +108,10 @@ function follow(request: ClientRequest, attempt: Tracked): void {
 /** As the system says it. */
 function connectTimedOut(): Error {
   return Object.assign(new Error('connect ETIMEDOUT'), { code: 'ETIMEDOUT', syscall: 'connect' });
+}
+
+/** The server is there, and mute: that is no outage, which would be waited out, but an attempt that failed. */
+function handshakeTimedOut(): Error {
+  const message = `The server took part in no TLS handshake for ${CONNECT_TIMEOUT_MS} ms.`;
+  return Object.assign(new Error(message), { code: 'ERR_SOCKET_CONNECTION_TIMEOUT' });
 }

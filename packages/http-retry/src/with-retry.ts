@@ -51,7 +51,7 @@ export interface Retrying {
     path: string,
     options?: Omit<DownloadOptions, 'client'>,
   ): Promise<Download>;
-  /** Asks the `baseURL`, or another URL, and never rejects. */
+  /** Asks the `baseURL`, or another URL, by GET: at most three times, 5 s each, without patience. Never rejects. */
   healthCheck(url?: string, config?: RetryRequestConfig): Promise<Health>;
   /** Ends what waits or sleeps, and refuses what comes later. Connections belong to the agents. */
   close(): void;

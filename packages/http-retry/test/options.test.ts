@@ -73,6 +73,12 @@ describe('a download', () => {
     [{ idleTimeout: 1 }, /idleTimeout is not an option. Did you mean idleTimeoutMs/],
     [{ client: {} }, /client must be an instance of axios/],
     [{ maxRedirects: -1 }, /maxRedirects must be a whole number/],
+    [{ retry: 3 }, /retry must be an object/],
+    [{ retry: { waitMs: 'long' } }, /retry\.waitMs must be a number of milliseconds/],
+    [{ retry: { fallback: () => 'old' } }, /retry\.fallback is for answers of requests/],
+    [{ retry: { retryResult: () => true } }, /retry\.retryResult is for answers of requests/],
+    [{ client: withRetry(axios.create()), policy: httpRetry() }, /policy is for .*plain axios/],
+    [{ client: withRetry(axios.create()), retry: { breaker: true } }, /breaker must be/],
   ])('refuses %j', async (options, message) => {
     const error = await download('http://127.0.0.1:1/f', '/tmp/f', options as object).catch(
       (e) => e,

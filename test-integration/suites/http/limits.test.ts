@@ -50,7 +50,7 @@ function client(options: HttpRetryOptions = {}): Retrying & AxiosInstance {
 const target = (): string => join(folder, 'f.bin');
 
 it('a breaker opens while the server is away, dials it no more, and closes when it is back', async () => {
-  const breaker = { failureThreshold: 2, resetTimeoutMs: 100, jitter: false };
+  const breaker = { failureThreshold: 2, resetTimeoutMs: 1000, jitter: false };
   const asking = client({ breaker, maxAttempts: 1 });
   const told: string[] = [];
   asking.policy.on('breaker', ({ to }) => told.push(to));

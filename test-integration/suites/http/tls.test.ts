@@ -8,7 +8,7 @@ import type { SecureVersion } from 'node:tls';
 import { inspect } from 'node:util';
 import { isOutcomeUnknown, type Retrying, retryInfo, withRetry } from '@outlast/http-retry';
 import axios, { type AxiosInstance } from 'axios';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startProxy } from '../../faults/index.js';
 import { HttpScript } from '../../servers/index.js';
 import { makeCertificate } from '../support/certificate.js';
@@ -258,6 +258,35 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a wire that breaks, %s', (versio
     expect(isOutcomeUnknown(error)).toBe(true);
     expect(server.requests.map(({ url }) => url)).toEqual(['/warm', '/a', '/a', '/b']);
   });
+});
+
+it('a server that is mute in the handshake costs an attempt each time, not patience without end', async () => {
+  let accepted = 0;
+  const mute = createServer((socket) => {
+    accepted += 1;
+    socket.on('error', () => {});
+  });
+  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', () => resolve()));
+  const asking = client((mute.address() as { port: number }).port);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    let error: { code?: string } | undefined;
+    asking.post('/a', 'x').catch((thrown) => {
+      error = thrown;
+    });
+    // Ten times as long as four attempts can take.
+    for (let seconds = 0; error === undefined && seconds < 400; seconds++) {
+      await vi.advanceTimersByTimeAsync(1000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(error?.code).toBe('ERR_SOCKET_CONNECTION_TIMEOUT');
+    expect(retryInfo(error)).toMatchObject({ attempts: 4, outcome: 'not-applied' });
+    expect(accepted).toBe(4);
+  } finally {
+    vi.useRealTimers();
+    asking.close();
+    mute.close();
+  }
 });
 
 /** A wire on which one bit of an answer flips. */
