@@ -32,6 +32,7 @@ export interface ConnectionConfig {
   host: string;
   port: number;
   user?: string;
+  readonly database?: string;
   socketPath?: string;
   connectTimeout: number;
   readonly queryFormat?: unknown;
