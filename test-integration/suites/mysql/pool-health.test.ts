@@ -48,6 +48,25 @@ describe.skipIf(lab.reason)(`the connections of a pool ${lab.reason}`, () => {
     expect((await pool.query('select 3 as a'))[0]).toEqual([{ a: 3 }]);
   });
 
+  it('free their slot when a stream times out on a half-open wire, and are not used again', async () => {
+    const { pool } = lab.pool({ connectionLimit: 1, livenessMs: Infinity });
+    const ask = pool.promise();
+    const first = await id(ask);
+    const armed = lab.proxy.arm({ when: { bytes: "'streamed'" }, fault: 'silence', times: 2 });
+    const timed = { sql: "select 'streamed'", timeout: 200 };
+    expect(await failureOf(pool.query(timed).stream().toArray())).toMatchObject({
+      code: 'PROTOCOL_SEQUENCE_TIMEOUT',
+    });
+    const connection = await ask.getConnection();
+    const { threadId } = connection;
+    expect(threadId).not.toBe(first);
+    const own = connection.connection.query(timed).stream().toArray();
+    expect(await failureOf(own)).toMatchObject({ code: 'PROTOCOL_SEQUENCE_TIMEOUT' });
+    connection.release();
+    expect(armed.fired).toBe(2);
+    expect(await id(ask)).not.toBe(threadId);
+  });
+
   it('have a statement that timed out stopped on the server before it is replayed', async () => {
     const pool = lab.pool({ connectionLimit: 1 });
     // A server that has been up for a moment only could be another life of itself.
