@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isOutcomeUnknown, type RowDataPacket, retryInfo } from '@outlast/mysql-retry';
+import type { PoolConnection } from '@outlast/mysql-retry/callback';
 import { describe, expect, it } from 'vitest';
 import { waitFor } from '../../servers/index.js';
 import { ending, failureOf } from '../support/errors.js';
@@ -60,7 +61,8 @@ describe.skipIf(lab.reason)(`the connections of a pool ${lab.reason}`, () => {
     const connection = await ask.getConnection();
     const { threadId } = connection;
     expect(threadId).not.toBe(first);
-    const own = connection.connection.query(timed).stream().toArray();
+    const core = connection.connection as unknown as PoolConnection;
+    const own = core.query(timed).stream().toArray();
     expect(await failureOf(own)).toMatchObject({ code: 'PROTOCOL_SEQUENCE_TIMEOUT' });
     connection.release();
     expect(armed.fired).toBe(2);
