@@ -42,7 +42,7 @@ export interface ConnectionConfig {
 }
 
 export interface CoreConnection extends EventEmitter {
-  readonly config: ConnectionConfig;
+  config: ConnectionConfig;
   readonly threadId: number | null;
   readonly stream: Socket;
   _command?: Command | null | undefined;

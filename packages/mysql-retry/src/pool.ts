@@ -8,6 +8,7 @@ import {
   type Callback,
   type Command,
   type ConnectionCallback,
+  copyConfig,
   core as driver,
   dropSocket,
   type PoolConfig,
@@ -302,6 +303,9 @@ export class RetryPool extends BasePool {
   #adopt(connection: PoolConnection): void {
     // Whoever holds it is told by the statement that fails; nobody listening must not end the process.
     connection.on('error', () => {});
+    // Older drivers lend theirs to all; where this one leads must stay known when new ones go elsewhere.
+    const { connectionConfig } = this.config;
+    if (connection.config === connectionConfig) connection.config = copyConfig(connectionConfig);
     watchCommands(connection, stateOf(connection), this.policy);
     this.#liveness.watch();
     if (this.#connector.servers.particular) return;
