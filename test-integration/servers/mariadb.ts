@@ -84,6 +84,8 @@ export class NativeMariadb extends MysqlServer {
       port,
       socket: this.#socket,
       'pid-file': join(this.folder, 'pid'),
+      // whoever starts removes the temporary tables that it finds, its neighbours' included
+      tmpdir: this.folder,
       'general-log': log ? 1 : 0,
       'general-log-file': this.#generalLog,
       ...DEFAULTS,
@@ -127,7 +129,12 @@ export class NativeMariadb extends MysqlServer {
         '--skip-test-db',
         '--innodb-log-file-size=16M',
       ],
-      { cwd: '/', encoding: 'utf8', timeout: 60_000 },
+      {
+        cwd: '/',
+        encoding: 'utf8',
+        timeout: 60_000,
+        env: { ...process.env, TMPDIR: this.folder },
+      },
     );
     if (run.status !== 0) throw new Error(`mariadb-install-db failed:\n${run.stdout}${run.stderr}`);
   }

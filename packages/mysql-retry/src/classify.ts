@@ -113,6 +113,11 @@ export function isReadOnlyServer(error: unknown): boolean {
   return number === 1836 || (number === 1290 && discards(error));
 }
 
+/** It was asked on purpose, and is not of the kind that is wanted. */
+export function isWrongTarget(error: unknown): boolean {
+  return text(error, 'code') === WRONG_TARGET;
+}
+
 /** The statement's own `timeout` ran out: it may still be running. */
 export function isStatementTimeout(error: unknown): boolean {
   return text(error, 'code') === 'PROTOCOL_SEQUENCE_TIMEOUT';

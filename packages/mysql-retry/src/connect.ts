@@ -1,6 +1,6 @@
 import type { Failure, Phase, RetryPolicy, Timer } from '@outlast/core-retry';
 import { markCall, type Patience, Reconnect } from '@outlast/core-retry/connector';
-import { ACQUIRE_TIMEOUT, classifyMysql, isReadOnlyServer } from './classify.js';
+import { ACQUIRE_TIMEOUT, classifyMysql, isReadOnlyServer, isWrongTarget } from './classify.js';
 import { stateOf } from './connection-state.js';
 import {
   BasePool,
@@ -105,13 +105,9 @@ export class Connector {
   /** The server behind a connection does not take writes, or no more: it, and its like, are given up. */
   demoted(connection: PoolConnection, error: unknown): void {
     dropSocket(connection);
-    const { _freeConnections: free, _allConnections: all } = this.pool;
-    const alike = ({ config }: PoolConnection): boolean =>
-      config.host === connection.config.host && config.port === connection.config.port;
-    for (const idle of listed(free)) if (alike(idle)) dropSocket(idle);
-    if (!this.servers.several) return;
-    for (const busy of listed(all)) if (alike(busy)) stateOf(busy).poisoned = true;
-    if (this.servers.aimsAt(connection.config)) this.reconnect.failed(error);
+    this.giveUpLike(connection);
+    if (this.servers.several && this.servers.aimsAt(connection.config))
+      this.reconnect.failed(error);
   }
 
   close(): void {
@@ -271,10 +267,22 @@ export class Connector {
         },
         (refusal: unknown) => {
           dropSocket(connection);
+          if (isWrongTarget(refusal)) this.giveUpLike(connection);
           failed(refusal);
         },
       );
     });
+  }
+
+  /** Those that lead where this one does: idle ones at once, busy ones after their statement. */
+  private giveUpLike({ config: { host, port } }: PoolConnection): void {
+    const { _freeConnections: free, _allConnections: all } = this.pool;
+    const alike = ({ config }: PoolConnection): boolean =>
+      config.host === host && config.port === port;
+    for (const idle of listed(free)) if (alike(idle)) dropSocket(idle);
+    // Where there is no other server, who is at work may go on.
+    if (!this.servers.several) return;
+    for (const busy of listed(all)) if (alike(busy)) stateOf(busy).poisoned = true;
   }
 
   /** The server that served last serves no more: another may, before anybody has to wait. */

@@ -32,6 +32,7 @@ export interface ConnectionConfig {
   host: string;
   port: number;
   user?: string;
+  readonly database?: string;
   socketPath?: string;
   connectTimeout: number;
   readonly queryFormat?: unknown;
@@ -41,7 +42,7 @@ export interface ConnectionConfig {
 }
 
 export interface CoreConnection extends EventEmitter {
-  readonly config: ConnectionConfig;
+  config: ConnectionConfig;
   readonly threadId: number | null;
   readonly stream: Socket;
   _command?: Command | null | undefined;

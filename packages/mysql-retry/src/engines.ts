@@ -1,19 +1,25 @@
+import type { QueryExtras } from '@outlast/core-retry/connector';
 import type { Answer } from './reads.js';
 
 const KEPT = 1000;
 
+/** Bounds of the statement for whose sake a table is asked about. */
+type Bounds = Pick<QueryExtras, 'signal' | 'totalTimeoutMs'>;
+
+type AskEngine = (sql: string, values: unknown[], bounds: Bounds) => Promise<Answer>;
+
 /** Which tables are transactional, asked once a table. */
 export class Engines {
-  private readonly run: (sql: string, values: unknown[]) => Promise<Answer>;
+  private readonly run: AskEngine;
   private readonly known = new Map<string, boolean>();
 
   /** @param run one statement that only reads */
-  constructor(run: (sql: string, values: unknown[]) => Promise<Answer>) {
+  constructor(run: AskEngine) {
     this.run = run;
   }
 
   /** Whether a table is one of InnoDB's; false for a view, and for a table that is not there. */
-  async isInnodb(table: readonly string[] | undefined): Promise<boolean> {
+  async isInnodb(table: readonly string[] | undefined, bounds: Bounds): Promise<boolean> {
     if (table === undefined) return false;
     const key = JSON.stringify(table);
     const known = this.known.get(key);
@@ -22,6 +28,7 @@ export class Engines {
     const [rows] = await this.run(
       `SELECT ENGINE AS engine FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema === undefined ? 'DATABASE()' : '?'} AND TABLE_NAME = ?`,
       schema === undefined ? [name] : [schema, name],
+      bounds,
     );
     const engine = engineOf(rows);
     const innodb = engine?.toLowerCase() === 'innodb';

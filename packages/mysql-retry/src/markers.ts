@@ -58,7 +58,7 @@ export class Markers {
   }
 
   insertion(table: string, id: string, fence: 0 | 1): string {
-    return `INSERT INTO ${quoted(table)} (id, fence) VALUES (X'${id}', ${fence})`;
+    return `INSERT INTO ${this.named(table)} (id, fence) VALUES (X'${id}', ${fence})`;
   }
 
   /**
@@ -69,7 +69,7 @@ export class Markers {
   async ensure(connection: PoolConnection, table: string): Promise<void> {
     if (this.present.has(table)) return;
     try {
-      await ask(connection, `SELECT id, fence, at FROM ${quoted(table)} LIMIT 0`);
+      await ask(connection, `SELECT id, fence, at FROM ${this.named(table)} LIMIT 0`);
     } catch (error) {
       if (errnoOf(error) !== NO_SUCH_TABLE) throw error;
       await this.make(connection, table);
@@ -122,7 +122,7 @@ export class Markers {
     this.sweepAt = now + SWEEP_EVERY_MS;
     connector.checkOut((_, connection) => {
       if (connection === undefined) return;
-      sweepOld(connection, table).then(
+      sweepOld(connection, this.named(table)).then(
         () => connection.release(),
         (error: unknown) => {
           if (isServerError(error)) connection.release();
@@ -132,8 +132,19 @@ export class Markers {
     });
   }
 
+  /**
+   * `table` or `schema.table`, in back ticks; with the pool's database before it, for a callback may have
+   * gone to another, and the marker would then be looked for where it is not.
+   */
+  private named(table: string): string {
+    const { database } = this.core.config;
+    const parts = table.split('.');
+    const full = parts.length > 1 || !database ? parts : [database, table];
+    return full.map(quoted).join('.');
+  }
+
   private async make(connection: PoolConnection, table: string): Promise<void> {
-    const statement = `CREATE TABLE IF NOT EXISTS ${quoted(table)} (id BINARY(16) NOT NULL PRIMARY KEY, fence BOOLEAN NOT NULL, at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, KEY (at)) ENGINE=InnoDB`;
+    const statement = `CREATE TABLE IF NOT EXISTS ${this.named(table)} (id BINARY(16) NOT NULL PRIMARY KEY, fence BOOLEAN NOT NULL, at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, KEY (at)) ENGINE=InnoDB`;
     try {
       await ask(connection, statement);
     } catch (error) {
@@ -185,7 +196,7 @@ export class Markers {
       if (errnoOf(error) !== DUPLICATE) throw error;
     }
     // Its own, or a fence of ours whose answer was lost too.
-    const sql = `SELECT fence FROM ${quoted(lost.table)} WHERE id = X'${lost.id}'`;
+    const sql = `SELECT fence FROM ${this.named(lost.table)} WHERE id = X'${lost.id}'`;
     const [row] = await ask<{ fence: number }>(connection, sql);
     if (row === undefined) return { unknown: 'somebody removes markers' };
     return Number(row.fence) === 0 ? 'applied' : 'not-applied';
@@ -193,19 +204,15 @@ export class Markers {
 }
 
 async function sweepOld(connection: PoolConnection, table: string): Promise<void> {
-  const sql = `DELETE FROM ${quoted(table)} WHERE at < NOW() - INTERVAL ${KEPT_S} SECOND LIMIT ${SWEEP_ROWS}`;
+  const sql = `DELETE FROM ${table} WHERE at < NOW() - INTERVAL ${KEPT_S} SECOND LIMIT ${SWEEP_ROWS}`;
   for (let round = 0; round < SWEEP_ROUNDS; round++) {
     const result = (await ask(connection, sql)) as unknown as { affectedRows: number };
     if (result.affectedRows < SWEEP_ROWS) return;
   }
 }
 
-/** `table` or `schema.table`, in back ticks. */
-function quoted(table: string): string {
-  return table
-    .split('.')
-    .map((part) => `\`${part.replaceAll('`', '``')}\``)
-    .join('.');
+function quoted(name: string): string {
+  return `\`${name.replaceAll('`', '``')}\``;
 }
 
 function ignoreRefusal(error: unknown): void {

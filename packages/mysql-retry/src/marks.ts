@@ -1,3 +1,4 @@
+import { errorMonitor } from 'node:events';
 import { isProgrammersError, type Phase, type RetryPolicy } from '@outlast/core-retry';
 import { markCall, reasonOf } from '@outlast/core-retry/connector';
 import { discards, isServerError, isStatementTimeout } from './classify.js';
@@ -44,6 +45,8 @@ function watch(
   if (onResult === undefined) {
     // The driver leaves a stream whose connection breaks without an end.
     failWithConnection(command, connection, policy, state);
+    // It only looks on: a listener would silence an error that nobody else listens for.
+    command.once(errorMonitor, (error) => poison(state, error));
     if (isStatement(command)) state.noteStream(commandText(command));
     return;
   }
@@ -57,9 +60,13 @@ function watch(
       else onResult(error, rows, fields);
       return;
     }
-    if (isStatementTimeout(error) || discards(error)) state.poisoned = true;
+    poison(state, error);
     onResult(marked(error, command, clock.now() - start, state));
   };
+}
+
+function poison(state: ConnectionState, error: unknown): void {
+  if (isStatementTimeout(error) || discards(error)) state.poisoned = true;
 }
 
 // A Prepare has executed nothing, and neither has a command that still waited in the queue.
@@ -84,6 +91,8 @@ function marked(
     elapsedMs,
     reason: reasonOf(failure),
     outcome: failure.outcome,
+    // Nothing has tried it again: a policy around the transaction of an ORM may.
+    repeatable: true,
   };
   return markCall(error, call, state);
 }

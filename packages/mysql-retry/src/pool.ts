@@ -1,6 +1,7 @@
+import { errorMonitor } from 'node:events';
 import type { Attempt, RetryPolicy } from '@outlast/core-retry';
 import type { QueryExtras } from '@outlast/core-retry/connector';
-import { isServerError } from './classify.js';
+import { discards, isServerError, isStatementTimeout } from './classify.js';
 import { Connector } from './connect.js';
 import { isUsable, stateOf } from './connection-state.js';
 import {
@@ -8,6 +9,7 @@ import {
   type Callback,
   type Command,
   type ConnectionCallback,
+  copyConfig,
   core as driver,
   dropSocket,
   type PoolConfig,
@@ -66,8 +68,8 @@ export class RetryPool extends BasePool {
       stop: (connection) => this.#stop(connection),
     };
     this.#core = Object.assign(core, { markers: new Markers(core as PoolCore) });
-    this.#engines = new Engines((sql, values) =>
-      this.answer('query', { sql, values, idempotent: true }, undefined),
+    this.#engines = new Engines((sql, values, bounds) =>
+      this.answer('query', { sql, values, idempotent: true, ...bounds }, undefined),
     );
   }
 
@@ -224,16 +226,21 @@ export class RetryPool extends BasePool {
     values: unknown,
     extras: QueryExtras | undefined,
   ): Promise<Answer> {
-    // What no transaction can take back, no transaction can find out.
-    if (!(await this.#engines.isInnodb(analyse(textOf(sql)).target))) {
-      return this.#plain(method, sql, values, extras);
-    }
     const { signal, totalTimeoutMs } = extras ?? {};
-    const options: TransactionOptions = {
-      commitMarker: true,
+    const bounds = {
       ...(signal === undefined ? undefined : { signal }),
       ...(totalTimeoutMs === undefined ? undefined : { totalTimeoutMs }),
     };
+    const { clock } = this.policy.settings;
+    const start = clock.now();
+    // What no transaction can take back, no transaction can find out.
+    const innodb = await this.#engines.isInnodb(analyse(textOf(sql)).target, bounds);
+    const spent = clock.now() - start;
+    if (totalTimeoutMs !== undefined && totalTimeoutMs > spent) {
+      bounds.totalTimeoutMs = totalTimeoutMs - spent;
+    }
+    if (!innodb) return this.#plain(method, sql, values, { ...extras, ...bounds });
+    const options: TransactionOptions = { ...bounds, commitMarker: true };
     const run = (tx: Transaction): Promise<Answer> =>
       tx[method](sql as string, values) as unknown as Promise<Answer>;
     return new TransactionCall(this.#core, run, options, `mysql.${method}`).execute();
@@ -256,33 +263,44 @@ export class RetryPool extends BasePool {
     const options = typeof sql === 'object' && sql !== null ? splitOptions(sql).driver : sql;
     const command = driver.createQuery(options, values, undefined, connectionConfig);
     const patience = { leftMs: this.#core.waitMs };
-    this.policy
-      .execute(
-        (attempt: Attempt) => this.#connector.acquire(attempt, patience, this.#core.bounded),
-        {
-          operation: 'mysql.query',
-        },
-      )
-      .then(
-        (connection) => {
-          stateOf(connection).noteStream(textOf(sql));
-          failWithConnection(command, connection, this.policy, stateOf(connection));
-          command.once('end', () => connection.release());
-          try {
-            connection.query(command, undefined);
-          } catch (error) {
-            connection.release();
-            command.emit('error', error);
-          }
-        },
-        (error: unknown) => process.nextTick(() => command.emit('error', error)),
-      );
+    const acquire = async (attempt: Attempt): Promise<PoolConnection> => {
+      const connection = await this.#connector.acquire(attempt, patience, this.#core.bounded);
+      // It may have to be stopped, so that its session must be known.
+      if ((options as { timeout?: unknown }).timeout) await this.#identify(connection);
+      return connection;
+    };
+    this.policy.execute(acquire, { operation: 'mysql.query' }).then(
+      (connection) => {
+        stateOf(connection).noteStream(textOf(sql));
+        failWithConnection(command, connection, this.policy, stateOf(connection));
+        // It only looks on: a listener would silence an error that nobody else listens for.
+        command.once(errorMonitor, (error) => this.#streamFailed(connection, error));
+        command.once('end', () => connection.release());
+        try {
+          connection.query(command, undefined);
+        } catch (error) {
+          connection.release();
+          command.emit('error', error);
+        }
+      },
+      (error: unknown) => process.nextTick(() => command.emit('error', error)),
+    );
     return command;
+  }
+
+  #streamFailed(connection: PoolConnection, error: unknown): void {
+    // It would not end before the server answers.
+    if (isStatementTimeout(error)) void this.#stop(connection);
+    else if (this.#connector.isDemotion(error)) this.#connector.demoted(connection, error);
+    else if (discards(error)) dropSocket(connection);
   }
 
   #adopt(connection: PoolConnection): void {
     // Whoever holds it is told by the statement that fails; nobody listening must not end the process.
     connection.on('error', () => {});
+    // Older drivers lend theirs to all; where this one leads must stay known when new ones go elsewhere.
+    const { connectionConfig } = this.config;
+    if (connection.config === connectionConfig) connection.config = copyConfig(connectionConfig);
     watchCommands(connection, stateOf(connection), this.policy);
     this.#liveness.watch();
     if (this.#connector.servers.particular) return;

@@ -77,6 +77,22 @@ describe.skipIf(reason !== '')(`several hosts ${reason}`, () => {
     await one.admin('set global read_only = 0');
   });
 
+  it('leave nobody with a server that was found to take no writes any more: those at work come back no more', async () => {
+    const ours = pool({ connectionLimit: 3 });
+    const retries: unknown[] = [];
+    ours.policy.on('retry', (event) => retries.push(event));
+    const slow = ours.query<RowDataPacket[]>('select sleep(1), @@port as port');
+    await waitFor(async () => (await one.sessions()).some(({ info }) => info?.includes('sleep')), {
+      what: 'the slow one to be at work',
+    });
+    await one.admin('set global read_only = 1');
+    expect(await portOf(ours)).toBe(two.port);
+    expect((await slow)[0][0]?.['port']).toBe(one.port);
+    const ports = await Promise.all([1, 2, 3].map(() => portOf(ours)));
+    await one.admin('set global read_only = 0');
+    expect([new Set(ports), retries]).toEqual([new Set([two.port]), []]);
+  });
+
   it('are left one by one when they go down, and waited for when none is there', async () => {
     const ours = pool({ connectionLimit: 2, retry: { waitMs: 400 } });
     expect(await portOf(ours)).toBe(one.port);

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isOutcomeUnknown, type RowDataPacket, retryInfo } from '@outlast/mysql-retry';
+import { isOutcomeUnknown, type Pool, type RowDataPacket, retryInfo } from '@outlast/mysql-retry';
+import type { PoolConnection } from '@outlast/mysql-retry/callback';
 import { describe, expect, it } from 'vitest';
 import { waitFor } from '../../servers/index.js';
 import { ending, failureOf } from '../support/errors.js';
@@ -11,6 +12,10 @@ const id = async (pool: { query: (sql: string) => Promise<unknown> }): Promise<n
   const [[row]] = (await pool.query('select connection_id() as id')) as [RowDataPacket[]];
   return row?.['id'];
 };
+
+/** How many wait in the driver's queue. */
+const queued = (pool: Pool): number =>
+  (pool.pool as unknown as { _connectionQueue: { length: number } })._connectionQueue.length;
 
 describe.skipIf(lab.reason)(`the connections of a pool ${lab.reason}`, () => {
   lab.use();
@@ -37,6 +42,44 @@ describe.skipIf(lab.reason)(`the connections of a pool ${lab.reason}`, () => {
     expect((await pool.healthCheck()).details).toMatchObject({ total: 1, idle: 1, waiting: 0 });
   });
 
+  it('are waited for by many, and whoever gives up is gone: by his signal, and by the end of the pool', async () => {
+    for (const outage of [false, true]) {
+      const pool = lab.pool({ connectionLimit: 1 });
+      const held = outage ? undefined : await pool.getConnection();
+      if (outage) lab.proxy.refuse();
+      const controller = new AbortController();
+      const reason = new Error('enough');
+      const asked = Array.from({ length: 200 }, (_, n) =>
+        ending<unknown>(
+          n % 2 === 0
+            ? pool.query({ sql: 'select 1', signal: controller.signal })
+            : pool.transaction((tx) => tx.query('select 1')),
+        ),
+      );
+      const waiting = async () => (await pool.healthCheck()).details.waiting;
+      // What waits for a pool that is down is asked of it no more: the health check waits for nobody.
+      await waitFor(async () => (outage ? (await waiting()) === 200 : queued(pool) === 200), {
+        what: 'all of them to wait',
+      });
+      controller.abort(reason);
+      const aborted = await Promise.all(asked.filter((_, n) => n % 2 === 0));
+      expect(aborted.every((one) => !one.ok && one.error === reason)).toBe(true);
+      if (!outage) expect(queued(pool)).toBe(100);
+      const ended = pool.end();
+      const closed = await Promise.all(asked.filter((_, n) => n % 2 === 1));
+      for (const one of closed) {
+        expect(!one.ok && one.error.message).toMatch(/closed/);
+        expect(!one.ok && isOutcomeUnknown(one.error)).toBe(false);
+      }
+      held?.release();
+      await ended;
+      if (outage) await lab.proxy.accept();
+      await waitFor(async () => (await lab.server.sessions()).length === 0, {
+        what: 'the server to be rid of it',
+      });
+    }
+  });
+
   it('free their slot when a statement times out on a half-open wire: the next one works (node-postgres#3399)', async () => {
     const pool = lab.pool({ connectionLimit: 1, retry: { maxAttempts: 1, waitMs: 10_000 } });
     await pool.query({ sql: 'select 1', timeout: 500 });
@@ -46,6 +89,26 @@ describe.skipIf(lab.reason)(`the connections of a pool ${lab.reason}`, () => {
     expect(isOutcomeUnknown(error)).toBe(true);
     await lab.proxy.heal();
     expect((await pool.query('select 3 as a'))[0]).toEqual([{ a: 3 }]);
+  });
+
+  it('free their slot when a stream times out on a half-open wire, and are not used again', async () => {
+    const { pool } = lab.pool({ connectionLimit: 1, livenessMs: Infinity });
+    const ask = pool.promise();
+    const first = await id(ask);
+    const armed = lab.proxy.arm({ when: { bytes: "'streamed'" }, fault: 'silence', times: 2 });
+    const timed = { sql: "select 'streamed'", timeout: 200 };
+    expect(await failureOf(pool.query(timed).stream().toArray())).toMatchObject({
+      code: 'PROTOCOL_SEQUENCE_TIMEOUT',
+    });
+    const connection = await ask.getConnection();
+    const { threadId } = connection;
+    expect(threadId).not.toBe(first);
+    const core = connection.connection as unknown as PoolConnection;
+    const own = core.query(timed).stream().toArray();
+    expect(await failureOf(own)).toMatchObject({ code: 'PROTOCOL_SEQUENCE_TIMEOUT' });
+    connection.release();
+    expect(armed.fired).toBe(2);
+    expect(await id(ask)).not.toBe(threadId);
   });
 
   it('have a statement that timed out stopped on the server before it is replayed', async () => {

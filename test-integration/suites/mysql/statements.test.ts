@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { createPool, isOutcomeUnknown, mysqlRetry, retryInfo } from '@outlast/mysql-retry';
 import { describe, expect, it } from 'vitest';
 import type { MysqlStatement } from '../../servers/index.js';
-import { failureOf } from '../support/errors.js';
+import { ending, failureOf } from '../support/errors.js';
 import { openMysqlLab } from '../support/mysql-lab.js';
 
 type Asked = Record<'query' | 'execute', (...args: unknown[]) => Promise<[unknown, unknown]>>;
@@ -99,6 +99,24 @@ describe.skipIf(lab.reason)(`a statement of the pool ${lab.reason}`, () => {
     expect(result).toMatchObject({ affectedRows: 1 });
     await sleep(fault === 'hold' ? 600 : 0);
     expect(await lab.value(`select v from ${table}`)).toBe(1);
+  });
+
+  it('is bounded with resolveWrites, too, though its table has to be asked about first', async () => {
+    const table = await lab.table('id int');
+    const pool = lab.pool({ resolveWrites: true });
+    lab.proxy.refuse();
+    const sql = `insert into ${table} values (1)`;
+    const late = await ending(pool.query({ sql, totalTimeoutMs: 200 }));
+    expect(!late.ok && retryInfo(late.error)).toMatchObject({ outcome: 'not-applied' });
+    const controller = new AbortController();
+    const aborted = ending(pool.query({ sql, signal: controller.signal }));
+    const reason = new Error('enough');
+    controller.abort(reason);
+    expect(await aborted).toMatchObject({ ok: false, error: reason });
+    expect(late.ms + (await aborted).ms).toBeLessThan(5000);
+    await lab.proxy.accept();
+    await pool.query({ sql, totalTimeoutMs: 20_000 });
+    expect(await lab.count(table)).toBe(1);
   });
 
   it('goes plain with resolveWrites where no transaction could take it back', async () => {

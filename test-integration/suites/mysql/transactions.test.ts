@@ -208,6 +208,28 @@ describe.skipIf(lab.reason)(`pool.transaction ${lab.reason}`, () => {
     },
   );
 
+  it.each(['cut-before', 'cut-after'] as const)(
+    'with a marker is not misled by a callback that goes to another database (%s)',
+    async (fault) => {
+      const table = await counter();
+      await lab.server.admin('create database if not exists other');
+      await lab.server.admin("grant all on other.* to 'app'@'%'");
+      const pool = lab.pool();
+      await pool.createMarkerTable();
+      await pool.createMarkerTable('other.outlast_commit_markers');
+      const armed = lab.proxy.arm({ when: { bytes: 'COMMIT' }, fault });
+      await pool.transaction(
+        async (tx) => {
+          await tx.query(`update ${table} set v = v + 1 where id = 1`);
+          await tx.query('use other');
+          await tx.query('select 1');
+        },
+        { commitMarker: true },
+      );
+      expect([armed.fired, await value(table)]).toEqual([1, 1]);
+    },
+  );
+
   it('is not misled by a fence of its own whose answer is lost', async () => {
     const table = await counter();
     const pool = lab.pool();
@@ -338,7 +360,7 @@ describe.skipIf(lab.reason)(`pool.transaction ${lab.reason}`, () => {
     const missing = { commitMarker: { table: 'not_there' } };
     const error = await failureOf(countUp(narrow, table, missing, { n: 0 }));
     expect(isOptionError(error)).toBe(true);
-    expect(error.message).toContain('CREATE TABLE IF NOT EXISTS `not_there`');
+    expect(error.message).toContain('CREATE TABLE IF NOT EXISTS `app`.`not_there`');
     expect(await value(table)).toBe(2);
   });
 
