@@ -3,8 +3,9 @@ import { classifyPg, isServerError } from './classify.js';
 import { tokenise } from './sql-tokens.js';
 import { analyse } from './statement.js';
 
-// A procedure or a DO block can commit on its way, and so can one of several statements in a text.
-const COMMITS_ON_ITS_WAY = /^\s*(call|do)\b/i;
+// A procedure or a DO block can commit on its way, and so do what works on one table after the other, and what
+// is done CONCURRENTLY: an index that could not be built stays behind, invalid.
+const COMMITS_ON_ITS_WAY = /^\s*(?:call|do|vacuum|cluster|reindex)\b|\bconcurrently\b/i;
 const ENDS_A_TRANSACTION = /\b(commit|end|call|do|prepare|rollback|abort)\b/i;
 
 /**

@@ -167,6 +167,8 @@ describe.skipIf(lab.reason)(`the pool as the driver has it ${lab.reason}`, () =>
       await waitFor(() => pool.totalCount === 0, { what: 'the pool to notice' });
       const waiting = Promise.all(Array.from({ length: 20 }, () => pool.query('select 1')));
       await waitFor(() => pool.waitingCount === 20, { what: 'all to wait' });
+      // behind an outage connects are staggered: they may all wait before anybody has dialled
+      await waitFor(() => events.at(-1) === 'down', { what: 'the pool to be refused' });
       await lab.proxy.accept();
       await waiting;
       expect(events).toEqual(Array.from({ length: outage }, () => ['down', 'up']).flat());

@@ -190,32 +190,28 @@ describe.skipIf(lab.reason)(`an error on a client that is checked out ${lab.reas
     expect(pool.idleCount).toBe(1);
   });
 
-  it.each([
-    [
-      'one behind it has timed out in the queue',
-      async (client: pg.PoolClient) => {
-        const { message } = await failureOf(
-          client.query({ text: 'select 1', query_timeout: 50 } as pg.QueryConfig),
-        );
-        expect(message).toBe('Query read timeout');
-      },
-    ],
-    [
-      'the driver has refused one behind it by a throw',
-      async (client: pg.PoolClient) => {
-        expect(() => client.query(null as never)).toThrow(/null or undefined query/);
-      },
-    ],
-  ])('of the one that was sent is unknown although %s', async (_, behind) => {
+  it('of the one that was sent is unknown although one behind it has timed out in the queue', async () => {
     const table = await lab.table();
-    const pool = lab.pool();
-    const client = await pool.connect();
+    const client = await lab.pool().connect();
     const sent = failureOf(client.query(`insert into ${table} select 'x' from pg_sleep(20)`));
     await waitFor(async () => (await lab.sessions()).some((one) => one.state === 'active'));
-    await behind(client);
-    await terminateBackends(lab.server);
+    const late = { text: 'select 1', query_timeout: 50 } as pg.QueryConfig;
+    expect((await failureOf(client.query(late))).message).toBe('Query read timeout');
+    lab.proxy.cutAll();
     expect(outcomes([await sent])).toEqual(['unknown']);
     client.release();
+    await terminateBackends(lab.server);
+  });
+
+  it('of the one that was sent is unknown although the driver has refused another by a throw', async () => {
+    const table = await lab.table();
+    const client = await lab.pool().connect();
+    expect(() => client.query(null as never)).toThrow(/null or undefined query/);
+    lab.proxy.arm({ when: { bytes: `into ${table}` }, fault: 'cut-after' });
+    const sent = await failureOf(client.query(`insert into ${table} values ('x')`));
+    expect(outcomes([sent])).toEqual(['unknown']);
+    client.release();
+    expect(await lab.count(table)).toBe(1);
   });
 
   it('is told to a callback that rides in the config, which stays as it is', async () => {

@@ -128,6 +128,18 @@ describe.skipIf(lab.reason)(`a write ${lab.reason}`, () => {
     expect(await lab.count(table)).toBe(1);
   });
 
+  it('of which the server keeps a part is unknown: an index that could not be built CONCURRENTLY', async () => {
+    const table = await lab.table();
+    await lab.server.admin(`insert into ${table} values ('a'), ('a')`);
+    const index = `create unique index concurrently ${table}_i on ${table} (id)`;
+    const error = await failureOf(lab.pool().query(index));
+    expect(error).toMatchObject({ code: '23505' });
+    expect(isOutcomeUnknown(error)).toBe(true);
+    expect(retryInfo(error)).toMatchObject({ attempts: 1, reason: 'permanent' });
+    const valid = `select indisvalid from pg_index where indexrelid = '${table}_i'::regclass`;
+    expect(await lab.value(valid)).toBe(false);
+  });
+
   it.each([
     ['a procedure', (table: string) => `call ${table}_p()`],
     ['several statements', (table: string) => `select 1; insert into ${table} values ('x')`],

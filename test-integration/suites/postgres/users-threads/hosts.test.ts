@@ -4,7 +4,7 @@ import { Pool, type RetryPoolConfig, retryInfo } from '@outlast/pg-retry';
 import { PrismaPg } from '@prisma/adapter-pg';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { startProxy } from '../../../faults/index.js';
-import { type PostgresServer, startStandby } from '../../../servers/index.js';
+import { type PostgresServer, startStandby, waitFor } from '../../../servers/index.js';
 import { ending, failureOf } from '../../support/errors.js';
 import { takeServer } from '../../support/postgres-lab.js';
 
@@ -72,6 +72,10 @@ describe.skipIf(reason !== '')(`failover that hung or failed ${reason}`, async (
   it('behind one address: a client that is on a standby does not stay (lido-keys-api#268)', async () => {
     await primary.admin('create table behind_one_address (id int)');
     await primary.admin('grant all on behind_one_address to app');
+    const granted = `select has_table_privilege('app', 'behind_one_address', 'insert') as there`;
+    await waitFor(async () => (await standby.admin(granted)).rows[0].there, {
+      what: 'the standby to have the table',
+    });
     const proxy = await startProxy({ targetPort: standby.port });
     try {
       const url = primary.url({ port: proxy.port });
@@ -79,7 +83,7 @@ describe.skipIf(reason !== '')(`failover that hung or failed ${reason}`, async (
       const aware = pool({ connectionString: url, max: 1, target: 'primary' });
       const waiting = ending(aware.query('insert into behind_one_address values (2)'));
       // Nothing says that it should be a primary: the refusal surfaces, and costs its connection.
-      const refused = await failureOf(unaware.query('select from behind_one_address for update'));
+      const refused = await failureOf(unaware.query('insert into behind_one_address values (0)'));
       expect([refused.code, unaware.totalCount]).toEqual(['25006', 0]);
       proxy.retarget(primary.port);
       await unaware.query('insert into behind_one_address values (1)');
