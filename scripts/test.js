@@ -119,20 +119,14 @@ for (const name of readdirSync(join(root, 'packages'))) {
 await vitest('integration', ['--config', 'vitest.integration.config.ts']);
 const NO_SERVER = 3;
 await check('demo', process.execPath, ['scripts/demo.js']);
-await check(
-  'demo of Redis',
-  process.execPath,
-  ['scripts/demo.js', 'redis', '--seconds', '40'],
-  NO_SERVER,
-);
-await check('demo of MySQL', process.execPath, ['scripts/demo.js', 'mysql'], NO_SERVER);
-await check('demo of Kafka', process.execPath, ['scripts/demo.js', 'kafka'], NO_SERVER);
-await check(
-  'demo of MLflow',
-  process.execPath,
-  ['scripts/demo.js', 'mlflow', '--seconds', '40'],
-  NO_SERVER,
-);
+for (const [name, ...args] of [
+  ['Redis', 'redis', '--seconds', '40'],
+  ['MySQL', 'mysql'],
+  ['Kafka', 'kafka'],
+  ['MLflow', 'mlflow', '--seconds', '40'],
+]) {
+  await check(`demo of ${name}`, process.execPath, ['scripts/demo.js', ...args], NO_SERVER);
+}
 
 rmSync(reports, { recursive: true, force: true });
 if (failures.length > 0)
