@@ -17,8 +17,9 @@ import {
 import { int, mysqlTable, text, varchar } from 'drizzle-orm/mysql-core';
 import { drizzle } from 'drizzle-orm/mysql2';
 import { describe, expect, it } from 'vitest';
+import { oneBackend, op } from '../../support/library-workload.js';
 import { openMysqlLab } from '../../support/mysql-lab.js';
-import { makeItems, oneBackend, op, outlast } from './frame.js';
+import { makeItems, outlast } from './frame.js';
 
 const lab = await openMysqlLab();
 

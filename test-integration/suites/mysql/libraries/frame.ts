@@ -1,15 +1,13 @@
 import callbacks from '@outlast/mysql-retry/callback';
 import { Sequelize } from 'sequelize';
 import {
+  type LibraryLab,
   type Operations,
   outlast as outlastWith,
   type Report,
   type WorkloadOptions,
-} from '../../postgres/libraries/workload.js';
+} from '../../support/library-workload.js';
 import type { MysqlLab } from '../../support/mysql-lab.js';
-import type { PostgresLab } from '../../support/postgres-lab.js';
-
-export { oneBackend, op } from '../../postgres/libraries/workload.js';
 
 /** The table that all libraries work on. */
 export async function makeItems(lab: MysqlLab): Promise<void> {
@@ -19,7 +17,7 @@ export async function makeItems(lab: MysqlLab): Promise<void> {
   await lab.server.admin(`insert into items (id, owner) values ('counter', 'nobody')`);
 }
 
-/** The workload of the Postgres suites, on MySQL: the server is stopped in good order, and killed. */
+/** The workload on MySQL: the server is stopped in good order, and killed. */
 export function outlast(
   lab: MysqlLab,
   library: string,
@@ -27,16 +25,15 @@ export function outlast(
   options?: WorkloadOptions,
 ): Promise<Report> {
   const { server } = lab;
-  // All that it asks of a lab.
-  const spoken = {
+  const spoken: LibraryLab = {
     server: {
-      admin: async (sql: string) => ({ rows: await server.admin(sql) }),
-      stop: (mode: 'fast' | 'immediate') => (mode === 'fast' ? server.stop() : server.kill9()),
+      admin: async (sql) => ({ rows: await server.admin(sql) }),
+      stop: (mode) => (mode === 'fast' ? server.stop() : server.kill9()),
       start: () => server.start(),
     },
-    value: (sql: string) => lab.value(sql),
+    value: (sql) => lab.value(sql),
   };
-  return outlastWith(spoken as unknown as PostgresLab, library, operations, options);
+  return outlastWith(spoken, library, operations, options);
 }
 
 /** It has a pool of its own, of single connections: each waits out an outage while it connects. */

@@ -1,8 +1,8 @@
 import connectPgSimple from 'connect-pg-simple';
 import session, { type SessionData } from 'express-session';
 import { describe, expect, it } from 'vitest';
+import { idsIn, op, outlast } from '../../support/library-workload.js';
 import { openLab } from '../../support/postgres-lab.js';
-import { idsIn, op, outlast } from './workload.js';
 
 const lab = await openLab({ own: true });
 

@@ -18,8 +18,9 @@ import {
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { integer, pgTable, text } from 'drizzle-orm/pg-core';
 import { describe, expect, it } from 'vitest';
+import { oneBackend, op, outlast } from '../../support/library-workload.js';
 import { openLab } from '../../support/postgres-lab.js';
-import { makeItems, oneBackend, op, outlast } from './workload.js';
+import { makeItems } from './items.js';
 
 const lab = await openLab({ own: true });
 

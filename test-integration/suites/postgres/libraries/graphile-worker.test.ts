@@ -1,8 +1,8 @@
 import { Logger, makeWorkerUtils, type Runner, run, type TaskSpec } from 'graphile-worker';
 import { describe, it } from 'vitest';
 import { waitFor } from '../../../servers/index.js';
+import { idsIn, op, outlast } from '../../support/library-workload.js';
 import { openLab } from '../../support/postgres-lab.js';
-import { idsIn, op, outlast } from './workload.js';
 
 const lab = await openLab({ own: true });
 

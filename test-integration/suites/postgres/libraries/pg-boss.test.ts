@@ -1,7 +1,7 @@
 import PgBoss from 'pg-boss';
 import { describe, expect, it } from 'vitest';
+import { idsIn, op, outlast } from '../../support/library-workload.js';
 import { openLab } from '../../support/postgres-lab.js';
-import { idsIn, op, outlast } from './workload.js';
 
 const lab = await openLab({ own: true });
 

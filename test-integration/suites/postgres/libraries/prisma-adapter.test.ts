@@ -1,7 +1,8 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import { describe, it } from 'vitest';
+import { oneBackend, op, outlast } from '../../support/library-workload.js';
 import { openLab } from '../../support/postgres-lab.js';
-import { makeItems, oneBackend, op, outlast } from './workload.js';
+import { makeItems } from './items.js';
 
 const lab = await openLab({ own: true });
 

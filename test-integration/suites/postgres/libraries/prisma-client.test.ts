@@ -1,8 +1,9 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import { describe, expect, it } from 'vitest';
+import { oneBackend, op, outlast } from '../../support/library-workload.js';
 import { openLab } from '../../support/postgres-lab.js';
+import { makeItems } from './items.js';
 import { type PrismaClient, prismaClient } from './prisma-client.js';
-import { makeItems, oneBackend, op, outlast } from './workload.js';
 
 const lab = await openLab({ own: true });
 

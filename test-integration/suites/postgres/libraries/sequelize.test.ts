@@ -1,8 +1,10 @@
-import { DataTypes, Op, QueryTypes, type Transaction } from 'sequelize';
+import { DataTypes } from 'sequelize';
 import { describe, it } from 'vitest';
+import { outlast } from '../../support/library-workload.js';
 import { openLab } from '../../support/postgres-lab.js';
+import { sequelizeOperations } from '../../support/sequelize-operations.js';
+import { makeItems } from './items.js';
 import { sequelizeOn } from './sequelize-on.js';
-import { makeItems, oneBackend, op, outlast } from './workload.js';
 
 const lab = await openLab({ own: true });
 
@@ -12,96 +14,16 @@ describe.skipIf(lab.reason)(`sequelize ${lab.reason}`, () => {
   it('outlasts two restarts on clients of our pool: what fails was under way, and is marked', async () => {
     await makeItems(lab);
     const db = sequelizeOn(lab.pool({ max: 5 }));
-    const items = db.define(
-      'items',
-      {
-        id: { type: DataTypes.TEXT, primaryKey: true },
-        owner: DataTypes.TEXT,
-        n: { type: DataTypes.INTEGER, defaultValue: 0 },
-        note: DataTypes.TEXT,
-      },
-      { tableName: 'items', timestamps: false },
-    );
-    const row = (id: string) => ({ id, owner: 'me', n: 1 });
-    const select = { type: QueryTypes.SELECT } as const;
-    const pid = async (transaction: Transaction): Promise<unknown> => {
-      const [one] = await db.query<{ pid: number }>('select pg_backend_pid() as pid', {
-        ...select,
-        transaction,
-      });
-      return one?.pid;
-    };
-    const inside = async (transaction: Transaction, id: string): Promise<void> => {
-      const before = await pid(transaction);
-      await items.create(row(id), { transaction });
-      oneBackend([before, await pid(transaction)]);
-    };
-    const isolationLevel = 'REPEATABLE READ' as Transaction.ISOLATION_LEVELS;
-    await outlast(lab, 'sequelize', [
-      op('other', 'findAll', () => items.findAll({ limit: 5 })),
-      op('other', 'findAll raw', () => items.findAll({ limit: 5, raw: true })),
-      op('other', 'attributes', () => items.findAll({ attributes: ['id', 'n'], limit: 5 })),
-      op('other', 'where', () => items.findAll({ where: { id: 'counter' } })),
-      op('other', 'where in', () => items.findAll({ where: { id: ['counter', 'x'] } })),
-      op('other', 'where like', () =>
-        items.findAll({ where: { id: { [Op.like]: 'c%' } }, limit: 3 }),
-      ),
-      op('other', 'where null', () => items.findAll({ where: { note: null }, limit: 3 })),
-      op('other', 'where or', () =>
-        items.findAll({ where: { [Op.or]: [{ id: 'a' }, { id: 'b' }] } }),
-      ),
-      op('other', 'where between', () =>
-        items.findAll({ where: { n: { [Op.between]: [0, 3] } }, limit: 3 }),
-      ),
-      op('other', 'order', () => items.findAll({ order: [['n', 'DESC'], 'id'], limit: 3 })),
-      op('other', 'offset', () => items.findAll({ order: ['id'], limit: 2, offset: 1 })),
-      op('other', 'group', () =>
-        items.findAll({ attributes: ['owner'], group: 'owner', raw: true }),
-      ),
-      op('other', 'findByPk', () => items.findByPk('counter')),
-      op('other', 'findOne', () => items.findOne({ where: { id: 'counter' } })),
-      op('other', 'findAndCountAll', () => items.findAndCountAll({ limit: 3 })),
-      op('other', 'count', () => items.count()),
-      op('other', 'count where', () => items.count({ where: { owner: 'me' } })),
-      op('other', 'sum', () => items.sum('n')),
-      op('other', 'min', () => items.min('n')),
-      op('other', 'max', () => items.max('n')),
-      op('other', 'aggregate', () => items.aggregate('n', 'avg', { dataType: 'float' })),
-      op('other', 'reload', async () => (await items.findByPk('counter'))?.reload()),
-      op('other', 'query', () => db.query('select 1 as n', select)),
-      op('other', 'query replacements', () =>
-        db.query('select :n as n', { ...select, replacements: { n: 1 } }),
-      ),
-      op('other', 'query bind', () => db.query('select $1::int as n', { ...select, bind: [1] })),
-      op('other', 'describe', () => items.describe()),
-      op('insert', 'create', (id) => items.create(row(id))),
-      op('insert', 'build and save', (id) => items.build(row(id)).save()),
-      op('insert', 'bulkCreate', (id) => items.bulkCreate([row(id)])),
-      op('insert', 'upsert', (id) => items.upsert(row(id))),
-      op('insert', 'query insert', (id) =>
-        db.query('insert into items (id) values ($1)', { bind: [id] }),
-      ),
-      op('bump', 'increment', () => items.increment('n', { where: { id: 'counter' } })),
-      op('other', 'update', () => items.update({ note: 'x' }, { where: { id: 'nobody' } })),
-      op('other', 'destroy', () => items.destroy({ where: { id: 'nobody' } })),
-      op('transaction', 'findOrCreate', (id) =>
-        items.findOrCreate({ where: { id }, defaults: row(id) }),
-      ),
-      op('transaction', 'transaction', (id) => db.transaction((tx) => inside(tx, id))),
-      op('transaction', 'isolation level', (id) =>
-        db.transaction({ isolationLevel }, (tx) => inside(tx, id)),
-      ),
-      op('transaction', 'transaction by hand', async (id) => {
-        const tx = await db.transaction();
-        try {
-          await inside(tx, id);
-          await tx.commit();
-        } catch (error) {
-          await tx.rollback().catch(() => {});
-          throw error;
-        }
+    await outlast(
+      lab,
+      'sequelize',
+      sequelizeOperations(db, {
+        id: DataTypes.TEXT,
+        session: 'select pg_backend_pid() as session',
+        bound: 'select $1::int as n',
+        isolationLevel: 'REPEATABLE READ',
       }),
-    ]);
+    );
     await db.close();
   });
 });

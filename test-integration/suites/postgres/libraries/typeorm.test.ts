@@ -1,36 +1,14 @@
 import * as driver from '@outlast/pg-retry';
-import {
-  DataSource,
-  type EntityManager,
-  EntitySchema,
-  In,
-  IsNull,
-  Like,
-  MoreThan,
-  Not,
-} from 'typeorm';
+import { DataSource } from 'typeorm';
 import { describe, it } from 'vitest';
+import { outlast } from '../../support/library-workload.js';
 import { openLab } from '../../support/postgres-lab.js';
-import { makeItems, oneBackend, op, outlast } from './workload.js';
+import { itemsEntity, TYPEORM, typeormOperations } from '../../support/typeorm-operations.js';
+import { makeItems } from './items.js';
 
 const lab = await openLab({ own: true });
 
-interface Item {
-  id: string;
-  owner: string | null;
-  n: number;
-  note: string | null;
-}
-
-const Items = new EntitySchema<Item>({
-  name: 'items',
-  columns: {
-    id: { type: 'text', primary: true },
-    owner: { type: 'text', nullable: true },
-    n: { type: 'int', default: 0 },
-    note: { type: 'text', nullable: true },
-  },
-});
+const Items = itemsEntity({ type: 'text' });
 
 describe.skipIf(lab.reason)(`typeorm ${lab.reason}`, () => {
   lab.use();
@@ -47,87 +25,17 @@ describe.skipIf(lab.reason)(`typeorm ${lab.reason}`, () => {
       poolSize: 5,
     });
     await source.initialize();
-    const items = source.getRepository(Items);
-    const build = () => items.createQueryBuilder('i');
-    const row = (id: string) => ({ id, owner: 'me', n: 1, note: null });
-    const pid = async (manager: EntityManager): Promise<unknown> =>
-      (await manager.query('select pg_backend_pid() as pid'))[0].pid;
-    const inside = async (manager: EntityManager, id: string): Promise<void> => {
-      const before = await pid(manager);
-      await manager.insert(Items, row(id));
-      oneBackend([before, await pid(manager)]);
-    };
     try {
       await outlast(
         lab,
         'typeorm',
-        [
-          op('other', 'find', () => items.find({ take: 5 })),
-          op('other', 'find columns', () => items.find({ select: { id: true, n: true }, take: 5 })),
-          op('other', 'find where', () => items.find({ where: { id: 'counter' } })),
-          op('other', 'find in', () => items.find({ where: { id: In(['counter', 'x']) } })),
-          op('other', 'find like', () => items.find({ where: { id: Like('c%') }, take: 3 })),
-          op('other', 'find null', () => items.find({ where: { note: IsNull() }, take: 3 })),
-          op('other', 'find not', () => items.find({ where: { id: Not('a') }, take: 3 })),
-          op('other', 'find more than', () => items.find({ where: { n: MoreThan(0) }, take: 3 })),
-          op('other', 'find or', () => items.find({ where: [{ id: 'a' }, { id: 'b' }] })),
-          op('other', 'find ordered', () =>
-            items.find({ order: { n: 'DESC', id: 'ASC' }, take: 3 }),
-          ),
-          op('other', 'find skip', () => items.find({ order: { id: 'ASC' }, skip: 1, take: 2 })),
-          op('other', 'findOne', () => items.findOne({ where: { id: 'counter' } })),
-          op('other', 'findOneBy', () => items.findOneBy({ id: 'counter' })),
-          op('other', 'findOneByOrFail', () => items.findOneByOrFail({ id: 'counter' })),
-          op('other', 'findAndCount', () => items.findAndCount({ take: 3 })),
-          op('other', 'count', () => items.count()),
-          op('other', 'countBy', () => items.countBy({ owner: 'me' })),
-          op('other', 'existsBy', () => items.existsBy({ id: 'counter' })),
-          op('other', 'sum', () => items.sum('n')),
-          op('other', 'average', () => items.average('n')),
-          op('other', 'minimum', () => items.minimum('n')),
-          op('other', 'maximum', () => items.maximum('n')),
-          op('other', 'builder getMany', () => build().limit(3).getMany()),
-          op('other', 'builder getRawOne', () => build().select('count(*)', 'n').getRawOne()),
-          op('other', 'builder group by', () =>
-            build().select('i.owner').groupBy('i.owner').getRawMany(),
-          ),
-          op('other', 'query', () => source.query('select $1::int as n', [1])),
-          op('insert', 'insert', (id) => items.insert(row(id))),
-          op('insert', 'builder insert', (id) =>
-            items.createQueryBuilder().insert().values(row(id)).execute(),
-          ),
-          op('insert', 'upsert', (id) => items.upsert(row(id), ['id'])),
-          op('insert', 'query insert', (id) =>
-            source.query('insert into items (id) values ($1)', [id]),
-          ),
-          op('bump', 'increment', () => items.increment({ id: 'counter' }, 'n', 1)),
-          op('other', 'update', () => items.update({ id: 'nobody' }, { note: 'x' })),
-          op('other', 'delete', () => items.delete({ id: 'nobody' })),
-          op('transaction', 'save', (id) => items.save(row(id))),
-          op('transaction', 'transaction', (id) =>
-            source.transaction((manager) => inside(manager, id)),
-          ),
-          op('transaction', 'isolation level', (id) =>
-            source.transaction('REPEATABLE READ', (manager) => inside(manager, id)),
-          ),
-          op('transaction', 'query runner', async (id) => {
-            const runner = source.createQueryRunner();
-            try {
-              await runner.startTransaction();
-              await inside(runner.manager, id);
-              await runner.commitTransaction();
-            } catch (error) {
-              if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => {});
-              throw error;
-            } finally {
-              await runner.release();
-            }
-          }),
-        ],
-        {
-          // its runner gives a client back that broke between two statements, and then says so
-          neverSent: ({ name }) => name === 'QueryRunnerAlreadyReleasedError',
-        },
+        typeormOperations(source, Items, {
+          session: 'select pg_backend_pid() as session',
+          bound: 'select $1::int as n',
+          insertion: 'insert into items (id) values ($1)',
+          isolation: 'REPEATABLE READ',
+        }),
+        TYPEORM,
       );
     } finally {
       await source.destroy();

@@ -1,8 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isOutcomeUnknown, retryInfo } from '@outlast/pg-retry';
 import { expect } from 'vitest';
-import { waitFor } from '../../../servers/index.js';
-import type { PostgresLab } from '../../support/postgres-lab.js';
+import { waitFor } from '../../servers/index.js';
+
+/** What the workload asks of a server's lab. */
+export interface LibraryLab {
+  readonly server: {
+    admin(sql: string): Promise<{ readonly rows: readonly object[] }>;
+    /** In good order, or in a crash. */
+    stop(mode: 'fast' | 'immediate'): Promise<unknown>;
+    start(): Promise<unknown>;
+  };
+  /** The one value that a query answers with. */
+  value(sql: string): Promise<unknown>;
+}
 
 /**
  * What an operation is, and what is asked of it: `read` runs by `pool.query` and never fails; `insert` puts in
@@ -31,15 +42,6 @@ export interface Report {
 const WORKERS = 4;
 const DOWN_MS = 300;
 
-/** The table that all libraries work on. */
-export async function makeItems(lab: PostgresLab): Promise<void> {
-  await lab.server.admin(
-    'create table items (id text primary key, owner text, n int not null default 0, note text)',
-  );
-  await lab.server.admin('alter table items owner to app');
-  await lab.server.admin(`insert into items (id, owner) values ('counter', 'nobody')`);
-}
-
 /** @returns a function that makes an operation; names must differ */
 export function op(kind: Kind, name: string, run: Operation['run']): Operation {
   return { kind, name, run };
@@ -65,7 +67,7 @@ export interface WorkloadOptions {
  * compares what was told with what the server holds.
  */
 export async function outlast(
-  lab: PostgresLab,
+  lab: LibraryLab,
   library: string,
   operations: Operations,
   options: WorkloadOptions = {},
@@ -149,7 +151,7 @@ export async function outlast(
 }
 
 /** The first column of all rows. */
-export async function idsIn(lab: PostgresLab, text: string): Promise<string[]> {
+export async function idsIn(lab: LibraryLab, text: string): Promise<string[]> {
   const { rows } = await lab.server.admin(text);
   return rows.map((row) => String(Object.values(row)[0]));
 }
