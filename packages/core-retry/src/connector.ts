@@ -32,7 +32,10 @@ export { onAbort } from './signal-hub.js';
 export { SlowStart } from './slow-start.js';
 export { rememberByText } from './text-memo.js';
 export {
+  type FramedBody,
   type OpenTransaction,
+  TRANSACTION_BOUNDS,
+  type TransactionBounds,
   type TransactionContext,
   TransactionFrame,
 } from './transaction-frame.js';

@@ -12,6 +12,7 @@ export interface QueryExtras {
   readonly resolveWrites?: boolean;
 }
 
+/** The names of {@link QueryExtras}: what a driver must not be handed. */
 export const EXTRA_KEYS: readonly (keyof QueryExtras)[] = [
   'idempotent',
   'signal',

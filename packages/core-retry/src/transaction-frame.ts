@@ -3,7 +3,14 @@ import type { CallOptions, Resolution } from './call.js';
 import { CommitOutcomeUnknownError } from './errors.js';
 import type { Failure, Phase } from './failure.js';
 import { isOutcomeUnknown, mark, retryInfo } from './marks.js';
-import { invalidOption } from './options-check.js';
+import {
+  abortSignal,
+  duration,
+  flag,
+  invalidOption,
+  type Known,
+  wholeNumber,
+} from './options-check.js';
 import type { Patience } from './reconnect.js';
 import type { RetryPolicy } from './retry-policy.js';
 
@@ -32,14 +39,27 @@ export interface TransactionLender {
   readonly bounded: boolean;
 }
 
-/** The options that mean the same in every database. */
+/** The options of a transaction that mean the same in every database. */
 export interface TransactionBounds {
+  /** READ ONLY: replayed whenever its connection is lost. Default false. */
   readonly readOnly?: boolean;
+  /** All runs of the callback, the first included. Default: the pool's. */
   readonly maxAttempts?: number;
+  /** Bound on everything, in milliseconds. Default: the pool's. */
   readonly totalTimeoutMs?: number;
+  /** Ends the transaction: what runs is stopped on the server, and it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
+/** What is valid of {@link TransactionBounds}. */
+export const TRANSACTION_BOUNDS: Known<TransactionBounds> = {
+  readOnly: flag,
+  maxAttempts: wholeNumber(1, true),
+  totalTimeoutMs: duration({ min: 1, infinite: true }),
+  signal: abortSignal,
+};
+
+/** What runs in a transaction; may run more than once. */
 export type FramedBody<T, X> = (tx: X, context: TransactionContext) => T | PromiseLike<T>;
 
 /**

@@ -121,6 +121,7 @@ function marked(connection: CoreConnection, { policy }: ConnectionSettings): Cor
   return connection;
 }
 
-function promiseOf(options: object): PromiseConstructor | undefined {
+/** Whose promises the caller wants. */
+export function promiseOf(options: object): PromiseConstructor | undefined {
   return (options as { Promise?: PromiseConstructor }).Promise;
 }

@@ -1,5 +1,5 @@
 import driver, { type Connection } from 'mysql2/promise';
-import { connectPatiently } from './create-connection.js';
+import { connectPatiently, promiseOf } from './create-connection.js';
 import { inPlaceOf } from './default-export.js';
 import type { PromiseFace } from './faces.js';
 import type { RetryConnectionOptions, RetryPoolOptions } from './options.js';
@@ -34,10 +34,6 @@ export function createConnection(connectionUri: string): Promise<Connection>;
 export function createConnection(options: RetryConnectionOptions): Promise<Connection>;
 export function createConnection(options: string | RetryConnectionOptions): Promise<Connection> {
   return connectPatiently(options) as Promise<Connection>;
-}
-
-function promiseOf(options: object): PromiseConstructor | undefined {
-  return (options as { Promise?: PromiseConstructor }).Promise;
 }
 
 const drop: typeof driver = inPlaceOf(driver, { createPool, createConnection, PromisePool });

@@ -235,9 +235,8 @@ export class RetryPool extends BasePool {
     const start = clock.now();
     // What no transaction can take back, no transaction can find out.
     const innodb = await this.#engines.isInnodb(analyse(textOf(sql)).target, bounds);
-    const spent = clock.now() - start;
-    if (totalTimeoutMs !== undefined && totalTimeoutMs > spent) {
-      bounds.totalTimeoutMs = totalTimeoutMs - spent;
+    if (totalTimeoutMs !== undefined) {
+      bounds.totalTimeoutMs = Math.max(1, totalTimeoutMs - (clock.now() - start));
     }
     if (!innodb) return this.#plain(method, sql, values, { ...extras, ...bounds });
     const options: TransactionOptions = { ...bounds, commitMarker: true };

@@ -1,15 +1,13 @@
 import type { Attempt, Failure, Phase, Resolution } from '@outlast/core-retry';
 import {
-  abortSignal,
   type Check,
   checkOptions,
-  duration,
-  flag,
+  type FramedBody,
   type Known,
   nonEmptyText,
-  type TransactionContext,
+  TRANSACTION_BOUNDS,
+  type TransactionBounds,
   TransactionFrame,
-  wholeNumber,
 } from '@outlast/core-retry/connector';
 import { classifyMysql, discards, isStatementTimeout } from './classify.js';
 import { isUsable, stateOf } from './connection-state.js';
@@ -26,28 +24,18 @@ export type IsolationLevel =
   | 'serializable';
 
 /** Options of `pool.transaction()`. */
-export interface TransactionOptions {
+export interface TransactionOptions extends TransactionBounds {
   /** Default: the session's. */
   readonly isolation?: IsolationLevel;
-  /** READ ONLY: replayed whenever its connection is lost. Default false. */
-  readonly readOnly?: boolean;
   /**
    * Writes a row of its own in the same transaction, so that a lost COMMIT can be resolved: true for the
    * table `outlast_commit_markers` of the connection's database, or the name of another. Default false.
    */
   readonly commitMarker?: boolean | { readonly table: string };
-  /** All runs of the callback, the first included. Default: the pool's. */
-  readonly maxAttempts?: number;
-  /** Bound on everything, in milliseconds. */
-  readonly totalTimeoutMs?: number;
-  readonly signal?: AbortSignal;
 }
 
 /** What runs in a transaction; may run more than once. */
-export type TransactionBody<T> = (
-  tx: Transaction,
-  context: TransactionContext,
-) => T | PromiseLike<T>;
+export type TransactionBody<T> = FramedBody<T, Transaction>;
 
 const ROLLBACK_TIMEOUT_MS = 5000;
 const LEVELS: readonly unknown[] = [
@@ -67,12 +55,9 @@ const isMarker: Check = (value) => {
 };
 
 const KNOWN: Known<TransactionOptions> = {
+  ...TRANSACTION_BOUNDS,
   isolation: isLevel,
-  readOnly: flag,
   commitMarker: isMarker,
-  maxAttempts: wholeNumber(1, true),
-  totalTimeoutMs: duration({ min: 1, infinite: true }),
-  signal: abortSignal,
 };
 
 /** One `pool.transaction()` on MySQL or MariaDB. */

@@ -1,15 +1,14 @@
 import type { Attempt, Failure, Phase, Resolution } from '@outlast/core-retry';
 import {
-  abortSignal,
   type Check,
   callable,
   checkOptions,
-  duration,
+  type FramedBody,
   flag,
   type Known,
-  type TransactionContext,
+  TRANSACTION_BOUNDS,
+  type TransactionBounds,
   TransactionFrame,
-  wholeNumber,
 } from '@outlast/core-retry/connector';
 import type driver from 'pg';
 import { cancelStatement } from './cancel.js';
@@ -27,18 +26,11 @@ import { Transaction } from './transaction.js';
 export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable';
 
 /** Options of `pool.transaction()`. */
-export interface TransactionOptions {
+export interface TransactionOptions extends TransactionBounds {
   /** Default: the server's. */
   readonly isolation?: IsolationLevel;
-  /** READ ONLY: replayed whenever its connection is lost. Default false. */
-  readonly readOnly?: boolean;
   /** DEFERRABLE, of use with `serializable` and `readOnly`. Default false. */
   readonly deferrable?: boolean;
-  /** All runs of the callback, the first included. Default: the pool's. */
-  readonly maxAttempts?: number;
-  /** Bound on everything, in milliseconds. */
-  readonly totalTimeoutMs?: number;
-  readonly signal?: AbortSignal;
   /**
    * Asks for the transaction's id with BEGIN, so that a lost COMMIT can be resolved. Default true; false
    * gives a plain BEGIN, for what must come before the first snapshot.
@@ -60,10 +52,7 @@ export interface TransactionOptions {
 }
 
 /** What runs in a transaction; may run more than once. */
-export type TransactionBody<T> = (
-  tx: Transaction,
-  context: TransactionContext,
-) => T | PromiseLike<T>;
+export type TransactionBody<T> = FramedBody<T, Transaction>;
 
 const ROLLBACK_TIMEOUT_MS = 5000;
 const IN_FAILED_TRANSACTION = '25P02';
@@ -72,12 +61,9 @@ const isLevel: Check = (value) =>
   LEVELS.includes(value) ? undefined : "'read committed', 'repeatable read' or 'serializable'";
 
 const KNOWN: Known<TransactionOptions> = {
+  ...TRANSACTION_BOUNDS,
   isolation: isLevel,
-  readOnly: flag,
   deferrable: flag,
-  maxAttempts: wholeNumber(1, true),
-  totalTimeoutMs: duration({ min: 1, infinite: true }),
-  signal: abortSignal,
   trackCommit: flag,
   commitMarker: undefined,
   verifyCommit: callable,

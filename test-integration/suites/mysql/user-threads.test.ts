@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
 import { waitFor } from '../../servers/index.js';
 import { ending, failureOf } from '../support/errors.js';
 import { openMysqlLab } from '../support/mysql-lab.js';
-import { sequelizeOn } from './libraries/frame.js';
+import { sequelizeOn } from './libraries/sequelize-on.js';
 
 const lab = await openMysqlLab();
 

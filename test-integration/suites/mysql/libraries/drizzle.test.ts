@@ -19,7 +19,8 @@ import { drizzle } from 'drizzle-orm/mysql2';
 import { describe, expect, it } from 'vitest';
 import { oneBackend, op } from '../../support/library-workload.js';
 import { openMysqlLab } from '../../support/mysql-lab.js';
-import { makeItems, outlast } from './frame.js';
+import { makeItems } from './items.js';
+import { outlast } from './outlast.js';
 
 const lab = await openMysqlLab();
 

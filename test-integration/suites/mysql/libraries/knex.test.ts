@@ -2,7 +2,8 @@ import knex from 'knex';
 import { describe, it } from 'vitest';
 import { KNEX, knexOperations } from '../../support/knex-operations.js';
 import { openMysqlLab } from '../../support/mysql-lab.js';
-import { makeItems, outlast } from './frame.js';
+import { makeItems } from './items.js';
+import { outlast } from './outlast.js';
 
 const lab = await openMysqlLab();
 

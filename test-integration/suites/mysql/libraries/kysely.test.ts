@@ -3,7 +3,8 @@ import { describe, it } from 'vitest';
 import { itemRow, type KyselyDatabase, kyselyOperations } from '../../support/kysely-operations.js';
 import { op } from '../../support/library-workload.js';
 import { openMysqlLab } from '../../support/mysql-lab.js';
-import { makeItems, outlast } from './frame.js';
+import { makeItems } from './items.js';
+import { outlast } from './outlast.js';
 
 const lab = await openMysqlLab();
 

@@ -2,7 +2,9 @@ import { DataTypes } from 'sequelize';
 import { describe, it } from 'vitest';
 import { openMysqlLab } from '../../support/mysql-lab.js';
 import { sequelizeOperations } from '../../support/sequelize-operations.js';
-import { makeItems, outlast, sequelizeOn } from './frame.js';
+import { makeItems } from './items.js';
+import { outlast } from './outlast.js';
+import { sequelizeOn } from './sequelize-on.js';
 
 const lab = await openMysqlLab();
 

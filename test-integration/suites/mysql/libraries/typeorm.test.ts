@@ -3,7 +3,8 @@ import { DataSource } from 'typeorm';
 import { describe, it } from 'vitest';
 import { openMysqlLab } from '../../support/mysql-lab.js';
 import { itemsEntity, TYPEORM, typeormOperations } from '../../support/typeorm-operations.js';
-import { makeItems, outlast } from './frame.js';
+import { makeItems } from './items.js';
+import { outlast } from './outlast.js';
 
 const lab = await openMysqlLab();
 
