@@ -43,6 +43,22 @@ describe('askHealth', () => {
     expect(report).toEqual({ ok: false, ms: 1500, attempts: 3, error: away, details });
   });
 
+  it('asks again though the answer was lost after the question was sent', async () => {
+    const { clock, question } = setUp();
+    const report = await clock.runUntilSettled(
+      askHealth({
+        ...question,
+        ask: (attempt) => {
+          attempt.phase = 'sent';
+          if (attempt.number === 1) throw Object.assign(new Error('cut'), { code: 'ECONNRESET' });
+          return 'well';
+        },
+        details: (answer) => ({ answer }),
+      }),
+    );
+    expect(report).toEqual({ ok: true, ms: 500, attempts: 2, details: { answer: 'well' } });
+  });
+
   it('gives up an attempt that is silent for 5 s', async () => {
     const { clock, question } = setUp();
     const report = await clock.runUntilSettled(
